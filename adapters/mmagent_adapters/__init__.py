@@ -1,0 +1,41 @@
+"""Adapter families: ways to carry an encoder's features into a frozen core.
+
+This module only describes; the families' modules import torch and are imported on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mmagent.adapter import AdapterFamily
+from mmagent.hookspecs import hookimpl
+
+FAMILIES = (
+    AdapterFamily(
+        "prefix",
+        "one linear map from the pooled feature to soft tokens (Frozen)",
+        "mmagent_adapters.prefix:build_linear",
+    ),
+    AdapterFamily(
+        "prefix-mlp",
+        "an MLP over the feature map and the pooled feature",
+        "mmagent_adapters.prefix:build_mlp",
+    ),
+    AdapterFamily(
+        "resampler",
+        "learned queries that cross-attend over the features (Perceiver, Flamingo)",
+        "mmagent_adapters.resampler:build",
+    ),
+    AdapterFamily(
+        "visual-words",
+        "quantised features spelt in words the core knows, after an optional trained prefix",
+        "mmagent_adapters.visual_words:build",
+    ),
+)
+
+
+@hookimpl
+def register_adapters(register: Callable[[AdapterFamily], None]) -> None:
+    """Add the families of this package."""
+    for family in FAMILIES:
+        register(family)

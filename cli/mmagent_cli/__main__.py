@@ -1,0 +1,5 @@
+"""``python -m mmagent_cli``: the same as ``mmagent``."""
+
+from mmagent_cli.app import app
+
+app()

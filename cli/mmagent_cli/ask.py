@@ -1,0 +1,209 @@
+"""``mmagent ask``: one question about what the options name, or with ``--batch`` every row of a file."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mmagent.errors import UserError
+from mmagent.plugins import Plugins
+from mmagent_cli import failure, progress
+from mmagent_cli.options import AskOptions, Memory, ask_command
+from mmagent_cli.state import State
+
+if TYPE_CHECKING:
+    from mmagent.agent import Agent
+    from mmagent.answer import Answer
+
+__all__ = ["add", "parse_choices"]
+
+
+def add(app: typer.Typer, plugins: Plugins, help: str) -> None:
+    """Add the command to the app, with one option for each modality."""
+    ask = ask_command(plugins.modalities.values(), run)
+    ask.__doc__ = "Answer a question about pictures and other inputs; without a question, describe them."
+    app.command("ask", short_help=help)(ask)
+
+
+def run(context: typer.Context, options: AskOptions) -> int | None:
+    """Check the options, wake the agent, answer; the exit code."""
+    state: State = context.obj
+    _check(options)
+    if options.batch:
+        return _batch(options, state)
+    _single(options, state)
+    return None
+
+
+def _single(options: AskOptions, state: State) -> None:
+    plugins = state.plugins
+    choices = parse_choices(options.choices) if options.choices is not None else None
+    shots = _shots(options, plugins)
+    media = _read(options.media, plugins)
+    if not media and not (options.question or "").strip():
+        raise UserError(f"nothing to ask about. Give a question, or an input with {_media_flags(plugins)}.")
+    agent = _wake(options, state)
+    writer = _Writer() if sys.stdout.isatty() and not options.json and choices is None else None
+    with progress.patience("thinking") as end_waiting:
+        answer = agent.ask(
+            options.question,
+            shots=shots,
+            choices=choices,
+            on_text=writer.after(end_waiting) if writer else None,
+            **_settings(options),
+            **media,
+        )
+    _write(answer, options, writer)
+    if state.debug:
+        failure.say(
+            f"{answer.tokens} tokens, {answer.prompt_tokens} in the prompt; seconds: {answer.timings}"
+        )
+
+
+def _batch(options: AskOptions, state: State) -> int:
+    agent = _wake(options, state)
+    from mmagent.batch import run_batch
+
+    assert options.batch is not None  # held by _check
+    assert options.out is not None
+    with progress.bar("answering") as advance:
+        report = run_batch(
+            agent, options.batch, options.out, resume=options.resume, progress=advance, **_settings(options)
+        )
+    failure.say(f"{report.rows} rows answered into {options.out}, {report.errors} of them with an error.")
+    return 1 if report.errors else 0
+
+
+def _wake(options: AskOptions, state: State) -> Agent:
+    """Load the agent; an unknown or broken bundle is told before torch is imported."""
+    from mmagent.bundle import Bundle, find_bundle
+
+    Bundle.open(find_bundle(options.bundle, state.plugins.bundles), check_content=False)
+    with progress.patience(f"loading {options.bundle}"):
+        from mmagent.agent import Agent
+
+        agent = Agent.load(
+            options.bundle,
+            core=options.core,
+            device=options.device,
+            dtype=options.dtype,
+            trust_remote_code=options.trust_remote_code,
+            plugins=state.plugins,
+        )
+    if state.debug:
+        core = agent.core
+        failure.say(f"bundle {agent.bundle.name} on {core.device} in {core.dtype}: {core.dtype_reason}")
+    return agent
+
+
+def _settings(options: AskOptions) -> dict[str, Any]:
+    return {
+        "memory": options.memory is Memory.on,
+        "prompt": str(options.prompt) if options.prompt else None,
+        "max_tokens": options.max_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "seed": options.seed,
+    }
+
+
+def _check(options: AskOptions) -> None:
+    """Refuse what cannot go together. Raises `UserError`."""
+    if options.batch is None:
+        for name, value in (("--out", options.out), ("--resume", options.resume)):
+            if value:
+                raise UserError(f"{name} belongs to --batch. Without --batch the answer goes to stdout.")
+    else:
+        _check_batch(options)
+    stdin = [name for name, sources in options.media.items() for source in sources if source == "-"]
+    if len(stdin) > 1:
+        raise UserError(
+            f"stdin can be read once, but '-' is given {len(stdin)} times. Use files for the others."
+        )
+
+
+def _check_batch(options: AskOptions) -> None:
+    if options.out is None:
+        raise UserError("--batch needs --out FILE, where the answers are written.")
+    if options.batch and options.out.resolve() == options.batch.resolve():
+        raise UserError(f"--out would overwrite the rows in {options.batch}. Name another file.")
+    own = {
+        "question": options.question,
+        "--shot": options.shot,
+        "--shots": options.shots,
+        "--choices": options.choices,
+    }
+    own |= {f"--{name}": sources for name, sources in options.media.items()}
+    for name, value in own.items():
+        if value:
+            raise UserError(
+                f"with --batch every row brings its own {name.lstrip('-')}. Leave out {name}, or --batch."
+            )
+
+
+def parse_choices(text: str) -> list[str]:
+    """``red,blue`` as a list; a choice with a comma in it stands in double quotes. Raises `UserError`."""
+    choices = [choice.strip() for choice in next(csv.reader([text], skipinitialspace=True), [])]
+    if len(choices) < 2 or not all(choices):
+        raise UserError(
+            f"--choices {text!r} names fewer than two answers. Write them like this: --choices red,blue."
+        )
+    if len(set(choices)) < len(choices):
+        raise UserError(f"--choices {text!r} names an answer twice. Each can stand once.")
+    return choices
+
+
+def _shots(options: AskOptions, plugins: Plugins) -> list[Any]:
+    """The shots of --shot, then those of --shots. Raises `UserError`."""
+    from mmagent.request import as_shot, parse_shot
+    from mmagent.shots import read_shots
+
+    known = plugins.modalities
+    told = [
+        as_shot(parse_shot(text, known), known, at) for at, text in enumerate(options.shot or (), start=1)
+    ]
+    return told + (read_shots(options.shots, known) if options.shots else [])
+
+
+def _read(media: Mapping[str, list[str]], plugins: Plugins) -> dict[str, list[Any]]:
+    """Read every input before torch is imported, so that a wrong path is told at once. Raises `UserError`."""
+    readers = {name: plugins.resolve(plugins.modalities[name].reader)() for name in media}
+    return {name: [readers[name].load(source) for source in sources] for name, sources in media.items()}
+
+
+def _media_flags(plugins: Plugins) -> str:
+    flags = [f"--{name.replace('_', '-')}" for name in plugins.modalities]
+    return " or ".join(flags) or "a modality (no plugin brings one; see mmagent plugins)"
+
+
+class _Writer:
+    """Writes an answer to the terminal as it comes, and remembers how much of it is out."""
+
+    def __init__(self) -> None:
+        self.written = ""
+
+    def after(self, end_waiting: Callable[[], None]) -> Callable[[str], None]:
+        def write(piece: str) -> None:
+            end_waiting()
+            text = piece if self.written else piece.lstrip()
+            self.written += text
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+        return write
+
+
+def _write(answer: Answer, options: AskOptions, writer: _Writer | None) -> None:
+    """Print what is not out yet: the object, the text, or the end of what was streamed."""
+    if options.json:
+        import json
+
+        print(json.dumps(answer.to_json(), ensure_ascii=False))
+    elif writer and writer.written:
+        print(answer.text[len(writer.written) :] if answer.text.startswith(writer.written) else "")
+    else:
+        print(answer.text)

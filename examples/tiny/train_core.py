@@ -1,0 +1,121 @@
+"""Stage `core`: a small Llama (Touvron et al. 2023) reads text, and only text; then it is frozen for ever."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from corpus import VOCABULARY, Batches, real_text
+from text import Pen
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+
+def new_core(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """The untrained core: 5.1 M weights, 5 layers of 256, tied embeddings, 1,024 positions."""
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=256, intermediate_size=704, num_hidden_layers=5, num_attention_heads=4,
+        num_key_value_heads=4, max_position_embeddings=1024, tie_word_embeddings=True, initializer_range=0.02,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def weighted_loss(core: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean cross-entropy by weight. Also the hits (bool) and weights of the positions that count."""
+    hidden = core.model(
+        input_ids=batch["ids"], position_ids=batch["positions"], attention_mask=batch["mask"], use_cache=False
+    ).last_hidden_state  # (B, T, d_core)
+    weights = batch["weights"][:, 1:]
+    same = batch["positions"][:, 1:] > 0
+    at = (weights > 0) & same
+    logits = core.lm_head(hidden[:, :-1][at]).float()  # (N, V)
+    target = batch["ids"][:, 1:][at]
+    each = F.cross_entropy(logits, target, reduction="none")
+    return (each * weights[at]).sum() / weights[at].sum(), logits.argmax(-1) == target, weights[at]
+
+
+@torch.no_grad()
+def report(core: LlamaForCausalLM, batches: Batches, dtype: torch.dtype) -> dict[str, float]:
+    """Share of fully weighted tokens predicted right, per kind of document, on documents never trained on."""
+    core.eval()
+    out = {}
+    for kind in ("thing_block", "scene_block", "sign_block", "facts", "episode"):
+        pen, hits, n = Pen(f"report {kind}"), 0, 0
+        docs = [getattr(pen, kind)() for _ in range(48)]
+        for doc in docs:
+            ids, weights = batches.encode(doc)
+            x, w = torch.tensor([ids]), torch.tensor(weights[1:])
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                told = core(input_ids=x).logits[0, :-1].argmax(-1)
+            good = (told == x[0, 1:])[w >= 0.99]
+            hits, n = hits + int(good.sum()), n + len(good)
+        out[kind] = hits / max(1, n)
+    core.train()
+    return out
+
+
+def optimisers(core: LlamaForCausalLM, peak: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices, AdamW for embeddings and norms."""
+    matrices = [p for n, p in core.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+    rest = [p for p in core.parameters() if all(p is not m for m in matrices)]
+    return [
+        torch.optim.Muon(matrices, lr=peak, weight_decay=0.05, momentum=0.95),
+        torch.optim.AdamW(rest, lr=peak * 0.2, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def train_core(
+    data: Path, tokenizer: PreTrainedTokenizerFast, out: Path, *, steps: int, peak: float, seed: int, dtype: torch.dtype,
+    rows: int = 20, length: int = 384, every: int = 200,
+) -> None:  # fmt: skip
+    """Train `steps` steps of rows x length tokens. `out`/state.pt resumes it, `out`/core is the result.
+
+    The episodes start with plain copies of one or two shots and harden over the first third (a warm-up that shortens
+    the plateau before a small core compares at all).
+    """
+    torch.manual_seed(seed)
+    core = new_core(tokenizer).train()
+    batches = Batches(tokenizer, real_text(data), seed=seed, rows=rows, length=length)
+    opts = optimisers(core, peak)
+    state, start = out / "state.pt", 0
+    out.mkdir(parents=True, exist_ok=True)
+    if state.exists():
+        kept = torch.load(state, weights_only=True)
+        core.load_state_dict(kept["core"])
+        for opt, saved in zip(opts, kept["optimisers"]):
+            opt.load_state_dict(saved)
+        start = kept["step"]
+    began, smooth = time.time(), 0.0
+    base = [[group["lr"] for group in opt.param_groups] for opt in opts]
+    base = [[peak], [peak * 0.2]] if start else base
+    for step in range(start, steps):
+        share = step / steps
+        factor = min(1.0, (step + 1) / max(1, steps // 40)) * min(1.0, (1 - share) / 0.4 + 0.01)
+        for opt, lrs in zip(opts, base):
+            for group, lr in zip(opt.param_groups, lrs):
+                group["lr"] = lr * factor
+        batch = batches.batch(step, hardness=min(1.0, max(0.0, share - 0.06) / 0.3))
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss, _, _ = weighted_loss(core, batch)
+        for opt in opts:
+            opt.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(core.parameters(), 1.0)
+        for opt in opts:
+            opt.step()
+        smooth = 0.95 * smooth + 0.05 * loss.item() if smooth else loss.item()
+        if (step + 1) % 25 == 0:
+            print(f"step {step + 1}/{steps}  {(time.time() - began) / (step + 1 - start):.2f} s  loss {smooth:.4f}", flush=True)
+        if (step + 1) % every == 0 or step + 1 == steps:
+            scores = report(core, batches, dtype)
+            print(f"step {step + 1}  " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()), flush=True)
+            kept = {"core": core.state_dict(), "optimisers": [o.state_dict() for o in opts], "step": step + 1}
+            torch.save(kept, state.with_suffix(".part"))
+            state.with_suffix(".part").rename(state)
+            (out / "report.json").write_text(json.dumps({"step": step + 1} | scores))
+    core.eval().save_pretrained(out / "core")
+    tokenizer.save_pretrained(out / "core")

@@ -1,0 +1,231 @@
+"""An agent: a bundle, awake. It perceives, remembers shots, asks its frozen core, and says how sure it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmagent.answer import Answer
+from mmagent.compose import Composer, Options
+from mmagent.decoding import Decoder, Job, batches
+from mmagent.errors import UserError
+from mmagent.request import Request, Shot, as_shot, sources_of
+from mmagent.senses import Senses, demand_own_core
+from mmagent.shots import read_shots
+from mmagent.shotset import Perceived
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmagent.bundle import Bundle
+    from mmagent.core import Core, Soft
+    from mmagent.modality import Features
+    from mmagent.plugins import Plugins
+
+__all__ = ["Agent", "Request", "Shot"]
+
+ShotsLike = str | Path | Sequence[Shot | Mapping[str, Any]]
+"""A file or folder of shots, or shots one by one."""
+
+
+class Agent:
+    """A bundle, awake: core, senses, prompts. Not for use by two threads at once.
+
+    bundle, core: what was loaded; `core.assert_frozen()` holds at all times.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        core: Core,
+        plugins: Plugins,
+        *,
+        trust_remote_code: bool = False,
+        before_use: Callable[[], None] | None = None,
+    ) -> None:
+        """Wake a bundle that was opened and a core that was loaded; `Agent.load` does both."""
+        from mmagent.core import PrefixCache
+
+        self.bundle, self.core, self.plugins = bundle, core, plugins
+        self._senses = Senses(
+            bundle,
+            plugins,
+            device=core.device,
+            d_core=core.d_core,
+            trust_remote_code=trust_remote_code,
+            before_use=before_use,
+        )
+        self._composer = Composer(core, bundle, self._senses)
+        self._decoder = Decoder(core, bundle, PrefixCache())
+
+    @classmethod
+    def load(
+        cls,
+        bundle: str | Path = "tiny",
+        *,
+        core: str | Path | None = None,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        trust_remote_code: bool = False,
+        plugins: Plugins | None = None,
+    ) -> Agent:
+        """Load a bundle by name or path.
+
+        `core` puts another core in the place of the bundle's own; it answers questions in words, and
+        questions with media only if it has the very weights that the bundle's adapters were trained for.
+        Raises UserError for an unknown or damaged bundle, core, device or dtype.
+        """
+        from mmagent.bundle import Bundle, find_bundle
+        from mmagent.plugins import load_plugins
+
+        plugins = plugins or load_plugins()
+        opened = Bundle.open(find_bundle(bundle, plugins.bundles))
+        from mmagent.core import Core
+
+        loaded = Core.load(
+            core or opened.core, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+        )
+        before_use = None
+        if core is not None:
+
+            def before_use() -> None:
+                demand_own_core(opened, core)
+
+        return cls(opened, loaded, plugins, trust_remote_code=trust_remote_code, before_use=before_use)
+
+    @property
+    def modalities(self) -> list[str]:
+        """What this agent has senses for."""
+        return list(self._senses.modalities)
+
+    def ask(
+        self,
+        question: str | None = None,
+        *,
+        shots: ShotsLike = (),
+        choices: Sequence[str] | None = None,
+        memory: bool = True,
+        prompt: str | Path | None = None,
+        max_tokens: int = 32,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        context_shots: int | None = None,
+        on_text: Callable[[str], None] | None = None,
+        **media: object,
+    ) -> Answer:
+        """Ask one question, or describe what is given where there is none.
+
+        Args:
+            question: as a person would type it. shots: answered examples: a .jsonl or .csv file, a folder
+            with one folder per answer, or a list of `Shot`s
+                or mappings such as ``{"image": "a.png", "answer": "dax"}``.
+            choices: score these answers instead of generating one. memory: whether near shots vote for their
+            answers (on when there are shots). prompt: a template by name (caption, vqa, fewshot, naming,
+            choices) or a file of your own. max_tokens: the longest answer. temperature: 0 takes the likeliest
+            token; above, tokens are drawn, by `top_p` and `seed`. top_p: draw from the likeliest tokens that
+            together have this probability. seed: of the draw, and of the choice of shots where they cannot be
+            compared with the question. context_shots: at most so many shots stand in the prompt (0: memory
+            alone); default 32, or as many as fit. on_text: called with pieces of the answer as they become
+            certain. media: sources by modality: ``image="x.jpg"`` or a list of them.
+
+        Raises UserError for what cannot be read, and for a modality that the bundle has no sense for.
+        """
+        given = {name: sources_of(value) for name, value in media.items() if value is not None}
+        request = Request(question, {k: v for k, v in given.items() if v}, self.shots(shots), choices)
+        options = Options(memory, prompt, max_tokens, temperature, top_p, seed, context_shots)
+        answer = next(iter(self._answers([request], options, 1, on_text, None).values()))
+        if isinstance(answer, UserError):
+            raise answer
+        return answer
+
+    def ask_many(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int = 32,
+        progress: Callable[[int, int], None] | None = None,
+        memory: bool = True,
+        prompt: str | Path | None = None,
+        max_tokens: int = 32,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        context_shots: int | None = None,
+    ) -> list[Answer | UserError]:
+        """Ask many questions at once; answers come in the order of the requests and equal those of `ask`.
+
+        What is wrong with one request comes back in its place and stops no other. `progress(done, total)` is
+        called after each batch. Requests that share the very same `shots` object share what is computed from
+        it.
+        """
+        options = Options(memory, prompt, max_tokens, temperature, top_p, seed, context_shots)
+        found = self._answers(requests, options, max(1, batch_size), None, progress)
+        return [found[at] for at in range(len(requests))]
+
+    def shots(self, shots: ShotsLike) -> Sequence[Shot]:
+        """Shots from a file, a folder, or one by one; what `ask` does with its `shots`. Raises UserError."""
+        if isinstance(shots, str | Path):
+            return read_shots(shots, self._senses.modalities)
+        return [as_shot(shot, self._senses.modalities, at) for at, shot in enumerate(shots, start=1)]
+
+    def features(self, modality: str, sources: Sequence[object]) -> Features:
+        """The encoder's features of sources: what training and the shot memory see. Raises UserError."""
+        return self._senses.features(modality, sources)
+
+    def prefix(self, modality: str, source: object) -> Soft:
+        """The prefix that stands in the prompt for a source. Raises UserError."""
+        percept = self._senses.perceive(modality, [source])[0]
+        if isinstance(percept, UserError):
+            raise percept
+        if percept.soft is None:
+            raise UserError(
+                f"bundle {self.bundle.name!r} has no adapter for {modality!r}, so it makes no prefix."
+            )
+        return percept.soft
+
+    def _answers(
+        self,
+        requests: Sequence[Request],
+        options: Options,
+        batch_size: int,
+        on_text: Callable[[str], None] | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> dict[int, Answer | UserError]:
+        """Answers and errors by the request's index."""
+        self._composer.check(options)
+        found: dict[int, Answer | UserError] = {}
+        jobs = self._composed(requests, options, batch_size, found)
+        for batch in batches(jobs, batch_size):
+            found.update(self._decoder.answer(batch, options, on_text))
+            if progress is not None:
+                progress(len(found), len(requests))
+        if progress is not None and not jobs:
+            progress(len(found), len(requests))
+        return found
+
+    def _composed(
+        self,
+        requests: Sequence[Request],
+        options: Options,
+        batch_size: int,
+        found: dict[int, Answer | UserError],
+    ) -> list[Job]:
+        """Perceive all media, a batch at a time, and make the prompts; errors go to `found`."""
+        start = time.perf_counter()
+        perceived = Perceived(self._senses, requests, batch_size)
+        encode = (time.perf_counter() - start) / max(1, len(requests))
+        jobs = []
+        for index, request in enumerate(requests):
+            start = time.perf_counter()
+            try:
+                percepts, shots = perceived.of(request)
+                composed = self._composer.compose(request, percepts, shots, options)
+            except UserError as error:
+                found[index] = error
+                continue
+            seconds = {"encode": encode, "prompt": time.perf_counter() - start}
+            jobs.append(Job(index, composed, seconds))
+        return jobs

@@ -1,0 +1,272 @@
+"""Many questions from a file: one row in, one row out, in order, and never half a file.
+
+Rows are answered a window at a time. Answers go to a file beside the output (``answers.jsonl.partial``),
+which takes the output's name when the last row is done. With `resume` the complete windows found there are
+kept; because windows begin at the same rows every time, an interrupted and resumed run writes the very bytes
+of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mmagent.answer import Answer
+from mmagent.errors import UserError
+from mmagent.request import Request, Shot, request_from_row
+
+if TYPE_CHECKING:
+    from mmagent.agent import Agent, ShotsLike
+
+__all__ = ["BatchReport", "run_batch"]
+
+WINDOW = 4  # batches per window: enough rows to sort by length, few enough to lose little
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What a batch came to."""
+
+    rows: int
+    """Rows in the input."""
+    errors: int
+    """Rows in the output that hold an error instead of an answer."""
+    resumed: int
+    """Rows that were there already."""
+    seconds: float
+    out: Path
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of the input: its row, or what is wrong with it."""
+
+    number: int
+    content: dict[str, Any]
+    error: str | None = None
+
+
+@dataclass
+class _Output:
+    """The file that is written beside the output: complete lines, and how many of them are errors."""
+
+    file: Path
+    rows: int = 0
+    errors: int = 0
+    n_bytes: int = 0
+
+    def add(self, line: bytes) -> None:
+        """Count a line."""
+        self.rows += 1
+        self.n_bytes += len(line)
+        self.errors += "error" in json.loads(line)
+
+    def write(self, handle: BinaryIO, lines: Sequence[bytes]) -> None:
+        """Write and count lines."""
+        for line in lines:
+            handle.write(line)
+            self.add(line)
+        handle.flush()
+
+
+def run_batch(
+    agent: Agent,
+    rows_path: str | Path,
+    out_path: str | Path,
+    *,
+    resume: bool = False,
+    shots: ShotsLike = (),
+    batch_size: int = 32,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> BatchReport:
+    """Answer every row of a JSON-lines file; the other options are those of `Agent.ask_many`.
+
+    A row has `question`, `choices`, `shots` and media by modality (paths relative to the file), all optional;
+    every other key passes through. The output row is the input row with `answer` and `confidence` (or with
+    `error`); a line that is no row becomes ``{"line": n, "error": ...}``. `shots` here serve every row,
+    beside its own. `progress(done, total)` is called after each window. Raises UserError, before anything is
+    written, for files that cannot be read or written, and for a `resume` whose output was made from other
+    rows.
+    """
+    start = time.perf_counter()
+    source, target = Path(rows_path), Path(out_path)
+    total = _count(source)
+    _demand_writable(source, target)
+    common = agent.shots(shots)
+    partial = target.with_name(target.name + ".partial")
+    window = max(1, batch_size) * WINDOW
+    output = _kept(source, target, partial, window, total) if resume else _Output(partial)
+    resumed = output.rows
+    try:
+        with _continued(output, partial) as handle:
+            if progress is not None and resumed:
+                progress(resumed, total)
+            rows = islice(_rows(source), resumed, None)
+            while chunk := list(islice(rows, window)):
+                output.write(handle, _answered(agent, chunk, source.parent, common, batch_size, options))
+                if progress is not None:
+                    progress(output.rows, total)
+            os.fsync(handle.fileno())
+    finally:
+        if total and not output.rows:
+            partial.unlink(missing_ok=True)  # nothing was answered: leave nothing behind
+    partial.replace(target)
+    return BatchReport(total, output.errors, resumed, time.perf_counter() - start, target)
+
+
+def _answered(
+    agent: Agent,
+    rows: Sequence[_Row],
+    base: Path,
+    common: Sequence[Shot],
+    batch_size: int,
+    options: dict[str, Any],
+) -> list[bytes]:
+    """The output lines of one window."""
+    asked: dict[int, Request] = {}
+    outcome: dict[int, Answer | UserError] = {}
+    for at, row in enumerate(rows):
+        try:
+            asked[at] = _request(row, agent, base, common)
+        except UserError as error:
+            outcome[at] = error
+    answers = agent.ask_many(list(asked.values()), batch_size=batch_size, **options)
+    outcome.update(zip(asked, answers, strict=True))
+    return [_line(row, outcome[at]) for at, row in enumerate(rows)]
+
+
+def _request(row: _Row, agent: Agent, base: Path, common: Sequence[Shot]) -> Request:
+    if row.error is not None:
+        raise UserError(row.error)
+    request = request_from_row(row.content, agent.plugins.modalities, base)
+    if not common:
+        return request
+    shots = [*request.shots, *common] if request.shots else common
+    return Request(request.question, request.media, shots, request.choices)
+
+
+def _line(row: _Row, outcome: Answer | UserError) -> bytes:
+    """One output line: the row and its answer, or the row and what is wrong with it."""
+    content = {
+        key: value for key, value in row.content.items() if key not in ("answer", "confidence", "error")
+    }
+    if isinstance(outcome, UserError):
+        content["error"] = str(outcome)
+    else:
+        content["answer"] = outcome.text
+        content["confidence"] = round(outcome.confidence, 6)
+    try:
+        return json.dumps(content, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair is valid JSON but not valid UTF-8
+        return json.dumps(content).encode() + b"\n"
+
+
+def _continued(output: _Output, partial: Path) -> BinaryIO:
+    """The file to write, cut after what is kept of it."""
+    if output.rows == 0:
+        return partial.open("wb")
+    if output.file != partial:
+        shutil.copyfile(output.file, partial)
+    handle = partial.open("r+b")
+    handle.truncate(output.n_bytes)
+    handle.seek(output.n_bytes)
+    return handle
+
+
+def _rows(source: Path) -> Iterator[_Row]:
+    """Every line that is not blank."""
+    with source.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if text.strip():
+                yield _parsed(number, text)
+
+
+def _parsed(number: int, line: bytes) -> _Row:
+    try:
+        content = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        return _Row(number, {"line": number}, f"line {number} is not UTF-8 text.")
+    except (ValueError, RecursionError) as error:
+        return _Row(number, {"line": number}, f"line {number} is not a row of JSON: {error}.")
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        return _Row(
+            number,
+            {"line": number},
+            f'line {number} is a JSON {kind}; a row is an object like {{"image": "a.png"}}.',
+        )
+    return _Row(number, content)
+
+
+def _count(source: Path) -> int:
+    """Rows in the input; raises UserError where it cannot be read."""
+    try:
+        return sum(1 for _ in _raw_lines(source))
+    except OSError as error:
+        reason = "it is a directory" if source.is_dir() else (error.strerror or "not readable").lower()
+        raise UserError(
+            f"cannot read the rows in {source} ({reason}). Give a JSON-lines file with one question per line."
+        ) from error
+
+
+def _raw_lines(source: Path) -> Iterator[bytes]:
+    with source.open("rb") as lines:
+        for number, line in enumerate(lines):
+            if (line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line).strip():
+                yield line
+
+
+def _demand_writable(source: Path, target: Path) -> None:
+    if target.is_dir():
+        raise UserError(f"cannot write the answers to {target}: it is a directory. Give a file name.")
+    if not target.parent.is_dir():
+        raise UserError(f"cannot write the answers to {target}: there is no directory {target.parent}.")
+    if target.exists() and target.resolve() == source.resolve():
+        raise UserError(f"the answers would overwrite the questions in {source}. Give another --out.")
+    if not os.access(target.parent, os.W_OK):
+        raise UserError(f"cannot write the answers to {target}: {target.parent} is not writable.")
+
+
+def _kept(source: Path, target: Path, partial: Path, window: int, total: int) -> _Output:
+    """What need not be done again of an earlier run: its whole windows, or all of a finished output.
+
+    Raises UserError where it answers other rows than these.
+    """
+    earlier = partial if partial.is_file() else target
+    output, whole = _Output(earlier), _Output(earlier)
+    if not earlier.is_file():
+        return whole
+    with earlier.open("rb") as handle:
+        for line, row in zip(handle, _rows(source), strict=False):
+            if not line.endswith(b"\n"):
+                break
+            if not _answers(line, row):
+                raise UserError(
+                    f"{earlier} was made from other rows than {source} (they differ at line {row.number}). "
+                    "Run without --resume to begin anew."
+                )
+            output.add(line)
+            if output.rows % window == 0 or output.rows == total:
+                whole = replace(output)
+    return whole
+
+
+def _answers(line: bytes, row: _Row) -> bool:
+    """Whether an output line is that of a row."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return False
+    for made in ("answer", "confidence", "error"):
+        found.pop(made, None)
+    given = {key: value for key, value in row.content.items() if key not in ("answer", "confidence", "error")}
+    return bool(found == given)

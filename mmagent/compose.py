@@ -1,0 +1,252 @@
+"""From a question to what the core reads: the template, the shots that fit, the prefixes, and the memory's vote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmagent.errors import UserError
+from mmagent.prompts import PromptShot, Rendered, check_template, render, template_uses
+from mmagent.request import Request
+
+if TYPE_CHECKING:
+    from mmagent.bundle import Bundle
+    from mmagent.core import Core, Soft
+    from mmagent.memory import Vote
+    from mmagent.senses import Percept, Senses
+    from mmagent.shotset import ShotSet
+
+__all__ = ["Composed", "Composer", "Options"]
+
+DEFAULT_QUESTION = "What is this?"
+CONTEXT_SHOTS = 32  # more shots make a prompt slow to read, not better; all of them are in the memory
+ASKING = ("vqa", "fewshot", "choices")  # templates that make no sense without a question
+TAIL = 16  # characters of the prompt's end that decide how an answer is tokenised
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a question is answered; the fields are the options of `Agent.ask`."""
+
+    memory: bool = True
+    prompt: str | Path | None = None
+    max_tokens: int = 32
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    context_shots: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """A question, ready for the core."""
+
+    prompt: list[str | Soft]
+    length: int
+    stop: tuple[str, ...]
+    drop: str
+    template: str
+    n_shots: int
+    write_answer: Callable[[str], str]
+    vote: Vote | None = None
+    choices: tuple[str, ...] | None = None
+    shot_set: ShotSet | None = field(default=None, repr=False)
+
+
+class Composer:
+    """Puts questions into words and prefixes for one core and one bundle."""
+
+    def __init__(self, core: Core, bundle: Bundle, senses: Senses) -> None:
+        self._core, self._senses = core, senses
+        self._bundle = bundle
+        self._chats = core.chat("x") != "x"
+
+    def check(self, options: Options) -> None:
+        """Raise UserError for options that no question could be answered with."""
+        from mmagent.core.decode import Sampling
+
+        Sampling(options.temperature, options.top_p, options.seed)
+        if options.max_tokens < 1:
+            raise UserError(f"max_tokens is {options.max_tokens}: an answer takes at least 1.")
+        if options.prompt is not None:
+            check_template(options.prompt, list(self._bundle.senses))
+
+    def compose(
+        self, request: Request, percepts: Sequence[Percept], shots: ShotSet | None, options: Options
+    ) -> Composed:
+        """Make the prompt of one request from its perceived media and shots. Raises UserError."""
+        question = self._question(request, shots, options)
+        self._demand_content(request, percepts, shots, question, options)
+        template = self._template(request, shots, question, options)
+        rendered, n_shots, length = self._fitted(request, percepts, shots, question, template, options)
+        stop = () if self._chats else rendered.stop  # a chat core ends its turn itself
+        vote = None
+        if shots and percepts and options.memory:
+            asked = "" if template == "caption" else question or self._default_question
+            codec = _Codec(self._core, rendered, stop)
+            codec_key = (template, codec.tail, stop)
+            vote = shots.vote(percepts, asked, codec, codec_key, self._senses.memory_settings)
+        return Composed(
+            prompt=rendered.parts,
+            length=length,
+            stop=stop,
+            drop=rendered.drop,
+            template=Path(template).stem,
+            n_shots=n_shots,
+            write_answer=rendered.write_answer,
+            vote=vote,
+            choices=tuple(request.choices) if request.choices else None,
+            shot_set=shots,
+        )
+
+    @property
+    def _default_question(self) -> str:
+        return str(self._bundle.prompts.get("default_question", DEFAULT_QUESTION))
+
+    def _question(self, request: Request, shots: ShotSet | None, options: Options) -> str | None:
+        """What is asked: as typed; else what the shots asked; else None, which is a description."""
+        if request.question:
+            return request.question
+        if options.prompt is None and shots:
+            asked = {ready.shot.question for ready in shots.shots}
+            return (asked.pop() if len(asked) == 1 else None) or self._default_question
+        needed = bool(request.choices) or str(options.prompt) in ASKING
+        return self._default_question if needed else None
+
+    def _demand_content(
+        self,
+        request: Request,
+        percepts: Sequence[Percept],
+        shots: ShotSet | None,
+        question: str | None,
+        options: Options,
+    ) -> None:
+        if not percepts and not request.question and options.prompt is None:
+            senses = ", ".join(f"--{name}" for name in self._bundle.senses)
+            raise UserError(
+                f"there is nothing to ask about: give a question{f', or {senses}' if senses else ''}."
+            )
+        silent = [percept.modality for percept in percepts if percept.soft is None]
+        if silent and not (shots and options.memory):
+            raise UserError(
+                f"bundle {self._bundle.name!r} has no adapter for {silent[0]!r}: it knows it by shots only. "
+                "Give shots, and leave the memory on."
+            )
+
+    def _template(
+        self, request: Request, shots: ShotSet | None, question: str | None, options: Options
+    ) -> str:
+        if options.prompt is not None:
+            name = str(options.prompt)
+            if shots and not options.memory and not template_uses(name, "shots"):
+                raise UserError(
+                    f"the prompt {name} has no place for shots, and the shot memory is off, so the shots would "
+                    "go unheard. Turn the memory on, or loop over shots in the prompt."
+                )
+            return name
+        if request.choices:
+            return "choices"
+        if question is None:
+            return "caption"
+        return "fewshot" if shots else "vqa"
+
+    def _fitted(
+        self,
+        request: Request,
+        percepts: Sequence[Percept],
+        shots: ShotSet | None,
+        question: str | None,
+        template: str,
+        options: Options,
+    ) -> tuple[Rendered[Soft], int, int]:
+        """The prompt with as many shots as the context holds, how many those are, and its length in tokens."""
+
+        def made(places: Sequence[int]) -> tuple[Rendered[Soft], int, int]:
+            chosen = [self._prompt_shot(shots, place, question) for place in sorted(places)]
+            rendered = render(
+                template,
+                question=question,
+                media=_visible(percepts),
+                shots=chosen,
+                choices=request.choices or (),
+                wrap=self._core.chat,
+            )
+            return rendered, len(chosen), _length(self._core, rendered.parts)
+
+        room = self._room(request, options)
+        limit = self._limit(options)
+        if not shots or limit == 0 or not template_uses(template, "shots"):
+            return made(())
+        if len(shots) <= limit:
+            whole = made(range(len(shots)))
+            if whole[2] <= room:
+                return whole
+        order = shots.ranking(percepts, self._senses.memory_settings, options.seed)
+        return _most_that_fit(lambda count: made(order[:count]), min(limit, len(shots)), room)
+
+    def _prompt_shot(self, shots: ShotSet | None, place: int, question: str | None) -> PromptShot[Soft]:
+        assert shots is not None
+        ready = shots.shots[place]
+        asked = ready.shot.question or question or self._default_question
+        return PromptShot(asked, ready.shot.answer, _visible(ready.percepts))
+
+    def _limit(self, options: Options) -> int:
+        if options.context_shots is not None:
+            return max(0, options.context_shots)
+        return int(self._bundle.prompts.get("max_shots", CONTEXT_SHOTS))
+
+    def _room(self, request: Request, options: Options) -> float:
+        """Tokens a prompt may have so that its answer still fits."""
+        limit = self._core.max_positions
+        if limit is None:
+            return float("inf")
+        if not request.choices:
+            return limit - options.max_tokens
+        return limit - max(len(self._core.tokens.follow(f" {choice}")) for choice in request.choices)
+
+
+class _Codec:
+    """How answers are written in tokens after one kind of prompt, and how they end."""
+
+    def __init__(self, core: Core, rendered: Rendered[Soft], stop: Sequence[str]) -> None:
+        last = rendered.parts[-1]
+        self.tail = last[-TAIL:] if isinstance(last, str) else ""
+        self._follow: Callable[..., list[int]] = core.tokens.follow
+        self._write = rendered.write_answer
+        ends = [self._follow(text)[0] for text in stop if text]
+        self.end_ids = [*ends, *sorted(core.eos)] or self._follow("\n")[:1]
+
+    def encode(self, answer: str) -> list[int]:
+        """Ids of an answer as `Core.score` would read it after the prompt."""
+        text = self._write(answer)
+        if not self.tail[-1:].isspace():
+            text = f" {text}"
+        return self._follow(text, before=self.tail)
+
+
+def _visible(percepts: Sequence[Percept]) -> list[tuple[str, Soft]]:
+    """The media that stand in the prompt: those with a prefix."""
+    return [(percept.modality, percept.soft) for percept in percepts if percept.soft is not None]
+
+
+def _length(core: Core, parts: Sequence[str | Soft]) -> int:
+    from mmagent.core.assemble import read
+
+    return len(read(core, parts))
+
+
+def _most_that_fit(
+    made: Callable[[int], tuple[Rendered[Soft], int, int]], most: int, room: float
+) -> tuple[Rendered[Soft], int, int]:
+    """The prompt with the largest number of shots, up to `most`, that is no longer than `room` (by bisection)."""
+    low, best = 0, made(0)
+    while low < most:
+        middle = (low + most + 1) // 2
+        tried = made(middle)
+        if tried[2] <= room:
+            low, best = middle, tried
+        else:
+            most = middle - 1
+    return best

@@ -1,0 +1,200 @@
+"""KV states of prompt prefixes, kept by content, so that what was read once is not read again.
+
+A radix tree (as in SGLang's RadixAttention, Zheng et al. 2024): each node holds the keys and values of a run
+of tokens, and its children continue it. A token's key is its id, or for a soft token the hash of its content
+and its
+place: two prompts of equal token ids with different pictures share only what stands before the picture.
+
+Positions are counted from a row's first token, so a state holds wherever the padding puts its row, and rows
+with different cached lengths can be gathered into one left-padded batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mmagent.core.assemble import Key
+from mmagent.core.forward import KV
+
+__all__ = ["Match", "PrefixCache", "gather", "shared_length", "take"]
+
+Slice = Callable[[int, int], KV]
+"""(start, stop) -> keys and values (H, stop - start, D) per layer, copied."""
+
+
+@dataclass(eq=False)
+class _Node:
+    keys: list[Key]
+    kv: KV  # per layer (H, len(keys), D)
+    parent: _Node | None
+    used: int = 0
+    children: dict[Key, _Node] = field(default_factory=dict)
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for pair in self.kv for t in pair)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The longest cached beginning of a row: `length` tokens, in `runs` of (states, tokens used of them)."""
+
+    length: int
+    runs: list[tuple[KV, int]]
+
+    def first(self, length: int) -> Match:
+        """The same, no longer than `length`."""
+        runs, left = [], min(length, self.length)
+        for kv, n in self.runs:
+            if left > 0:
+                runs.append((kv, min(n, left)))
+            left -= n
+        return Match(min(length, self.length), runs)
+
+
+class PrefixCache:
+    """Keeps KV states between calls, up to `max_bytes`; what was used longest ago goes first.
+
+    One cache may serve several cores; their states are kept apart. Not for use by two threads at once.
+    """
+
+    def __init__(self, max_bytes: int = 512 * 2**20) -> None:
+        self.max_bytes = max_bytes
+        self.n_bytes = 0
+        self.reused = 0  # tokens whose states were taken from here, over all calls
+        self.computed = 0  # tokens that were run through the core all the same
+        self._roots: dict[str, _Node] = {}
+        self._clock = 0
+
+    def match(self, owner: str, keys: Sequence[Key]) -> Match:
+        """Return the longest beginning of `keys` whose states are held."""
+        length, runs = 0, []
+        for node, n in self._walk(owner, keys):
+            length += n
+            runs.append((node.kv, n))
+        return Match(length, runs)
+
+    def insert(self, owner: str, keys: Sequence[Key], states: Slice) -> None:
+        """Keep the states of `keys`; only the part not yet held is copied."""
+        node, at = self._roots.setdefault(owner, _Node([], [], None)), 0
+        for step, n in self._walk(owner, keys):
+            node, at = (step if n == len(step.keys) else self._split(step, n)), at + n
+        if at == len(keys):
+            return
+        new = _Node(list(keys[at:]), states(at, len(keys)), node, self._tick())
+        if new.n_bytes <= self.max_bytes:
+            node.children[new.keys[0]] = new
+            self.n_bytes += new.n_bytes
+            self._evict()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._roots.clear()
+        self.n_bytes = 0
+
+    def __len__(self) -> int:
+        """Tokens held."""
+        return sum(len(node.keys) for node in self._nodes())
+
+    def _walk(self, owner: str, keys: Sequence[Key]) -> Iterator[tuple[_Node, int]]:
+        """Nodes along `keys` and how many of each node's tokens agree; only the last may agree in part."""
+        node, at = self._roots.get(owner), 0
+        while node is not None and at < len(keys):
+            node = node.children.get(keys[at])
+            if node is None:
+                return
+            n = shared_length([node.keys, list(keys[at : at + len(node.keys)])])
+            node.used = self._tick()
+            yield node, n
+            if n < len(node.keys):
+                return
+            at += n
+
+    def _split(self, node: _Node, n: int) -> _Node:
+        """Cut a node after n tokens; return the first half. Each half owns its memory, so it can go alone."""
+        parent = node.parent
+        assert parent is not None  # a root holds no tokens, so it is never cut
+        head = _Node(
+            node.keys[:n], [(k[:, :n].clone(), v[:, :n].clone()) for k, v in node.kv], parent, node.used
+        )
+        tail = _Node(
+            node.keys[n:], [(k[:, n:].clone(), v[:, n:].clone()) for k, v in node.kv], head, node.used
+        )
+        tail.children = node.children
+        for child in tail.children.values():
+            child.parent = tail
+        head.children[tail.keys[0]] = tail
+        parent.children[head.keys[0]] = head
+        return head
+
+    def _evict(self) -> None:
+        while self.n_bytes > self.max_bytes:
+            leaves = sorted((node for node in self._nodes() if not node.children), key=lambda node: node.used)
+            for leaf in leaves:
+                if self.n_bytes <= self.max_bytes:
+                    break
+                assert leaf.parent is not None
+                del leaf.parent.children[leaf.keys[0]]
+                self.n_bytes -= leaf.n_bytes
+
+    def _nodes(self) -> Iterator[_Node]:
+        todo = [child for root in self._roots.values() for child in root.children.values()]
+        while todo:
+            node = todo.pop()
+            yield node
+            todo += node.children.values()
+
+    def _tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
+
+def shared_length(rows: Sequence[Sequence[Key]]) -> int:
+    """Length of the longest beginning that all rows share."""
+    first, rest = rows[0], rows[1:]
+    low, high = 0, min(len(row) for row in rows)
+    while low < high:  # slices compare at C speed; the answer is found by halving
+        middle = (low + high + 1) // 2
+        if all(row[low:middle] == first[low:middle] for row in rest):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def gather(matches: Sequence[Match], columns: int, starts: Sequence[int]) -> KV:
+    """Lay cached states out as the first columns of a left-padded batch: (B, H, columns, D) per layer.
+
+    starts: the column of each row's first token. A match must reach up to `columns`. Padding gets some other
+    token's states, which the attention mask hides.
+    """
+    offsets: dict[int, int] = {}
+    runs: list[KV] = []
+    size = 0
+    index = torch.zeros(len(matches), columns, dtype=torch.long)
+    for row, (match, start) in enumerate(zip(matches, starts, strict=True)):
+        at = start
+        for kv, n in match.first(columns - start).runs:
+            if id(kv) not in offsets:
+                offsets[id(kv)] = size
+                runs.append(kv)
+                size += kv[0][0].shape[1]
+            place = offsets[id(kv)]
+            index[row, at : at + n] = torch.arange(place, place + n)
+            at += n
+    index = index.to(runs[0][0][0].device)
+    pools = [
+        [torch.cat(halves, dim=1) for halves in zip(*layer, strict=True)] for layer in zip(*runs, strict=True)
+    ]
+    return [(take(keys, index), take(values, index)) for keys, values in pools]
+
+
+def take(pool: Tensor, index: Tensor) -> Tensor:
+    """States (B, H, C, D) picked from a pool (H, N, D) by index (B, C)."""
+    heads, _, width = pool.shape
+    picked = pool.index_select(1, index.flatten())
+    return picked.view(heads, *index.shape, width).transpose(0, 1)

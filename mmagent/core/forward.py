@@ -1,0 +1,155 @@
+"""One forward pass of any causal language model, and the states it keeps.
+
+Families differ in which arguments their forward takes and in what they remember between calls. Most remember
+keys
+and values per position: those can be cut, gathered and shared between prompts (`keeps_kv`). Others
+(state-space and hybrid models) remember a state that only the model understands; they run unshared, from the
+whole prompt.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+__all__ = ["KV", "Forward", "GrowingLayer", "kv_of", "new_past"]
+
+KV = list[tuple[Tensor, Tensor]]
+"""Keys and values per layer."""
+
+
+class Forward:
+    """Calls one model, with the arguments that its family knows."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        names = inspect.signature(model.forward).parameters
+        self.takes_embeds = "inputs_embeds" in names
+        self._positions = "position_ids" in names
+        self._last_only = "logits_to_keep" in names
+        states = (name for name in ("past_key_values", "cache_params") if name in names)
+        self._state = next(states, None)
+        self.keeps_kv = self._state == "past_key_values" and _is_plain(model.config)
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether anything is remembered between two calls."""
+        return self._state is not None
+
+    def __call__(
+        self,
+        *,
+        mask: Tensor | None,
+        positions: Tensor,
+        embeds: Tensor | None = None,
+        ids: Tensor | None = None,
+        past: Any = None,
+        keep: bool = False,
+        last: int = 0,
+    ) -> tuple[Tensor, Any]:
+        """Return logits of the `last` positions (0: of all), (B, last, V), and the states if `keep`.
+
+        embeds: (B, Q, d_core) or ids: (B, Q); mask: (B, past + Q), or None where nothing is padded;
+        positions: (B, Q).
+        """
+        if past is not None and self._state == "cache_params":
+            mask = None  # a state-space model's past is one state; its mask is for the columns being read
+        arguments: dict[str, Any] = {"attention_mask": mask}
+        if self._state is not None:
+            arguments["use_cache"] = keep
+        arguments.update({"inputs_embeds": embeds} if embeds is not None else {"input_ids": ids})
+        if self._positions:
+            arguments["position_ids"] = positions
+        if self._last_only and last:
+            arguments["logits_to_keep"] = last
+        if self._state is not None:
+            arguments[self._state] = past
+        out = self.model(**arguments)
+        state = getattr(out, self._state) if keep and self._state is not None else None
+        return out.logits[:, -last:], state
+
+
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keys and values (B, H, T, D) in buffers with room to grow: a decoding step copies one position only."""
+
+    def __init__(self, reserve: int = 0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._reserve = reserve
+        self._buffers: tuple[Tensor, Tensor] | None = None
+
+    @classmethod
+    def holding(cls, keys: Tensor, values: Tensor, reserve: int) -> GrowingLayer:
+        """A layer that begins with copies of the given states, with room for `reserve` positions."""
+        layer = cls(reserve)
+        layer.update(keys, values)
+        return layer
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Append (B, H, Q, D); return everything held, as views."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        if self._buffers is None or end > self._buffers[0].shape[-2]:
+            self._buffers = (
+                self._grown(self.keys, key_states, start, end),
+                self._grown(self.values, value_states, start, end),
+            )
+            self._reserve = max(self._reserve, end)  # having run over once, grow by doubling
+        keys, values = self._buffers
+        keys[:, :, start:end] = key_states
+        values[:, :, start:end] = value_states
+        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows of the batch."""
+        if self._buffers is not None:
+            keys, values = (buffer.index_select(0, indices) for buffer in self._buffers)
+            length = self.get_seq_length()
+            self._buffers = keys, values
+            self.keys, self.values = keys[:, :, :length], values[:, :, :length]
+
+    def _grown(self, held: Tensor | None, new: Tensor, start: int, end: int) -> Tensor:
+        batch, heads, _, width = new.shape
+        buffer = new.new_empty(batch, heads, end + self._reserve, width)
+        if start and held is not None:
+            buffer[:, :, :start] = held
+        return buffer
+
+
+def new_past(reserve: int, held: KV | None = None) -> DynamicCache:
+    """An empty cache, or one that begins with `held` (B, H, C, D), with room for `reserve` more positions."""
+    cache = DynamicCache()
+    replicate: Any = functools.partial(GrowingLayer, reserve)
+    cache.layer_class_to_replicate = replicate
+    for keys, values in held or ():
+        cache.layers.append(GrowingLayer.holding(keys, values, reserve))
+    return cache
+
+
+def kv_of(past: Any) -> KV:
+    """Keys and values (B, H, T, D) of each layer of a cache made by `new_past`."""
+    layers: Sequence[Any] = past.layers
+    return [(layer.keys, layer.values) for layer in layers]
+
+
+def _is_plain(config: Any) -> bool:
+    """Whether every layer keeps keys and values per position and nothing else.
+
+    Sliding windows count: kept whole, they are cut by the attention mask.
+    """
+    plain = (DynamicLayer, DynamicSlidingWindowLayer)
+    try:
+        layers: Sequence[Any] = DynamicCache(config=config).layers
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return bool(layers) and all(type(layer) in plain for layer in layers)

@@ -1,0 +1,309 @@
+"""The core: a frozen causal language model of any family that transformers loads.
+
+Weights come from safetensors only and must fit exactly: a missing, unexpected or mismatched tensor is an
+error, never a randomly initialised layer. The model is frozen, in `eval()` for good, and nothing here writes
+to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from mmagent.core import decode, score
+from mmagent.core.assemble import Inputs, assemble
+from mmagent.core.cache import PrefixCache
+from mmagent.core.dtype import choose_device, choose_dtype
+from mmagent.core.forward import Forward
+from mmagent.core.prompt import Prompt
+from mmagent.core.tokens import Tokens, load_tokenizer
+from mmagent.errors import MMAgentError, UserError
+
+__all__ = ["Core"]
+
+_count = itertools.count()
+
+
+class Core:
+    """A frozen language model and its tokenizer.
+
+    model, tokenizer: the transformers objects.
+    device, dtype: where and in which numbers it computes; dtype_reason says why in one line.
+    d_core: width of the input embeddings, which soft tokens must have.
+    max_positions: how many tokens it reads, or None where its positions have no end.
+    eos: ids that end an answer.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, dtype_reason: str = "as given") -> None:
+        self.model = model.eval().requires_grad_(False)
+        # an instance attribute wins over the method: train() on a module that contains the core stops here
+        self.model.train = lambda mode=True: self.model
+        self.tokenizer = tokenizer
+        self.tokens = Tokens(tokenizer)
+        self.embed = model.get_input_embeddings()
+        self.device: torch.device = self.embed.weight.device
+        self.dtype: torch.dtype = self.embed.weight.dtype
+        self.dtype_reason = dtype_reason
+        self.vocab_size, self.d_core = (int(n) for n in self.embed.weight.shape)
+        self.max_positions = _max_positions(model.config)
+        self.eos = _eos(model, tokenizer)
+        self.forward = Forward(model)
+        self.owner = f"core-{next(_count)}"  # keeps this core's states apart in a shared PrefixCache
+        self._versions = self._written()
+        if not self.forward.takes_embeds:
+            raise UserError(
+                f"{type(model).__name__} takes no input embeddings, so it cannot be given senses."
+            )
+
+    @classmethod
+    def load(
+        cls,
+        location: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        trust_remote_code: bool = False,
+        local_only: bool = False,
+    ) -> Core:
+        """Load a model directory or hub id.
+
+        Unless given, the device is the best there is and the dtype what that device computes fast.
+
+        Raises UserError where there is no such model, it is no causal language model, it holds no
+        safetensors, its tensors do not fit its config exactly, or it brings code of its own that was not
+        trusted.
+        """
+        where = _checked_location(location)
+        on = choose_device(device)
+        chosen, reason = choose_dtype(on, dtype)
+        options = {"trust_remote_code": trust_remote_code, "local_files_only": local_only}
+        with _quiet(), _explained(where):
+            tokenizer = load_tokenizer(where, options)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                where,
+                dtype=chosen,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that they are all reported, below
+                **options,
+            )
+        model, report = loaded
+        _demand_exact(where, report)
+        if getattr(model.config, "is_encoder_decoder", False):
+            raise UserError(
+                f"{where} is an encoder-decoder; a core is a causal (decoder-only) language model."
+            )
+        return cls(model.to(on), tokenizer, dtype_reason=reason)
+
+    def assemble(self, prompts: Sequence[Prompt | str]) -> Inputs:
+        """Turn prompts into one left-padded batch of input embeddings.
+
+        Raises UserError for an empty prompt, a prefix of another width, a prompt longer than the core reads.
+        """
+        return assemble(self, prompts)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt | str],
+        *,
+        max_tokens: int = 32,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        on_text: decode.OnText | None = None,
+        mixers: Sequence[decode.Mixer | None] | None = None,
+        cache: PrefixCache | None = None,
+    ) -> list[decode.Generation]:
+        """Continue each prompt by at most `max_tokens` tokens, greedily unless a temperature is given.
+
+        An answer ends before the first of the `stop` strings, or at end of text. `on_text(row, text)` is
+        called with pieces of text as they become certain. Each row draws from its own generator, seeded with
+        `seed`, so a batched answer equals the single one. `cache` keeps KV states between calls.
+
+        Raises UserError where a prompt and its answer are longer than the core reads, and for bad options.
+        """
+        sampling = decode.Sampling(temperature, top_p, seed)
+        return decode.generate(
+            self,
+            prompts,
+            max_tokens=max_tokens,
+            sampling=sampling,
+            stop=stop,
+            on_text=on_text,
+            mixers=mixers,
+            cache=cache,
+        )
+
+    def score(
+        self,
+        prompts: Sequence[Prompt | str],
+        choices: Sequence[Sequence[str]],
+        *,
+        cache: PrefixCache | None = None,
+        mixers: Sequence[decode.Mixer | None] | None = None,
+    ) -> list[list[score.ChoiceScore]]:
+        """Log-probability of each choice as the continuation of its prompt, in the order given.
+
+        A choice is read as it would stand after the prompt: with a space before it, unless there is
+        whitespace. A mixer is applied at every position of a choice.
+
+        Raises UserError where a prompt and a choice are longer than the core reads, and for an empty choice.
+        """
+        return score.score(self, prompts, choices, cache=cache, mixers=mixers)
+
+    def loss(self, prompts: Sequence[Prompt | str], targets: Sequence[str]) -> Tensor:
+        """Mean cross-entropy over the target tokens of the batch, differentiable in `Soft.embeds`.
+
+        A target is read as a choice is in `score`; one that should end its line ends in a newline itself.
+        """
+        return score.loss(self, prompts, targets)
+
+    def chat(self, text: str) -> str:
+        """Wrap a rendered prompt as one user turn, where the tokenizer has a chat template."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            return text
+        turns = [{"role": "user", "content": text}]
+        try:
+            wrapped = str(
+                self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            )
+        except Exception as error:
+            raise MMAgentError(
+                f"the core's chat template fails on a single user turn: {_line(error)}"
+            ) from error
+        first = self.tokenizer.decode(list(self.tokens.bos))
+        return wrapped.removeprefix(first) if first else wrapped  # `assemble` puts it there
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all parameters and buffers that a checkpoint holds: names, dtypes, shapes, values."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            data = tensor.detach().cpu().contiguous().flatten()
+            digest.update(memoryview(data.view(torch.uint8).numpy()) if data.numel() else b"")
+        return digest.hexdigest()
+
+    def assert_frozen(self) -> None:
+        """Raise MMAgentError if a parameter would be trained, a module trains, or a tensor was written to.
+
+        Costs nothing: writes are seen by the tensors' version counters. `fingerprint` compares the values
+        themselves.
+        """
+        training = [name for name, module in self.model.named_modules() if module.training]
+        trained = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+        for what, names in (("in training mode", training), ("set to be trained", trained)):
+            if names:
+                raise MMAgentError(
+                    f"the core is frozen, but {names[0] or 'the model'} is {what} ({len(names)} in all)."
+                )
+        written = [name for name, version in self._written().items() if self._versions.get(name) != version]
+        if written:
+            raise MMAgentError(
+                f"the core is frozen, but {written[0]} was written to ({len(written)} in all)."
+            )
+
+    def _written(self) -> dict[str, tuple[int, int]]:
+        """Where each tensor lies and how often it was written to in place."""
+        tensors = self.model.state_dict(keep_vars=True)
+        return {name: (tensor.data_ptr(), tensor._version) for name, tensor in tensors.items()}
+
+
+def _checked_location(location: str | Path) -> str:
+    path = Path(location).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(f"{path} is not a model directory: it has no config.json.")
+        return str(path)
+    looks_like_path = isinstance(location, Path) or str(location).startswith((".", "/", "~"))
+    if path.exists() or looks_like_path or str(location).count("/") > 1:
+        what = "is a file" if path.exists() else "does not exist"
+        raise UserError(
+            f"no core at {location}: it {what}. Give a model directory or a hub id such as org/name."
+        )
+    return str(location)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and reports off the terminal; what they report is checked instead."""
+    log: Any = transformers_logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turn what loading raises into one line with what to do."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise UserError(f"the weights of {where} are damaged ({_line(error)}): fetch them again.") from error
+    except OSError as error:
+        raise UserError(f"no core could be loaded from {where}: {_line(error)}") from error
+    except (ValueError, KeyError, ImportError, RuntimeError) as error:
+        if "trust_remote_code" in str(error):
+            advice = "pass --trust-remote-code (trust_remote_code=True) if you trust its author"
+            raise UserError(f"{where} brings code of its own: {advice}.") from error
+        raise UserError(f"{where} does not load as a causal language model: {_line(error)}") from error
+
+
+def _demand_exact(where: str, report: Mapping[str, Any]) -> None:
+    """Raise UserError unless the checkpoint's tensors are those of the model, each of the right shape."""
+    kinds = {
+        "missing_keys": "missing",
+        "mismatched_keys": "of another shape",
+        "unexpected_keys": "unexpected",
+    }
+    problems = []
+    for kind, word in kinds.items():
+        names = sorted(str(key if isinstance(key, str) else key[0]) for key in report.get(kind) or ())
+        if names:
+            problems.append(f"{len(names)} {word} ({names[0]}{', ...' if len(names) > 1 else ''})")
+    problems += [_line(error) for error in report.get("error_msgs") or ()]
+    if problems:
+        raise UserError(
+            f"the weights of {where} do not fit its config: {'; '.join(problems)}. "
+            "Nothing is filled in at random: fetch the checkpoint again or correct its config.json."
+        )
+
+
+def _max_positions(config: Any) -> int | None:
+    text = config.get_text_config(decoder=True)
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
+        value = getattr(text, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def _eos(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Ids that end a text, of the generation config, the config and the tokenizer together."""
+    sources = (getattr(model, "generation_config", None), model.config, tokenizer)
+    ids: set[int] = set()
+    for source in sources:
+        value = getattr(source, "eos_token_id", None)
+        ids.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
+    return frozenset(ids)
+
+
+def _line(error: object) -> str:
+    """The first line of an error, for a message of one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

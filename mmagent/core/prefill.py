@@ -1,0 +1,109 @@
+"""Reading a batch of prompts: the first forward pass, with everything reused that was read before.
+
+Row i of a left-padded batch of T columns has its first token in column `starts[i]`. Where the states of every
+row are known up to column C, only columns C .. T are computed, and the batch looks to the model as if all had
+been. Reuse
+comes from two places: the beginning that all prompts of the batch share, and the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from mmagent.core.assemble import Inputs, Key
+from mmagent.core.cache import Match, PrefixCache, gather, shared_length
+from mmagent.core.forward import KV, kv_of, new_past
+
+if TYPE_CHECKING:
+    from mmagent.core.loading import Core
+
+__all__ = ["Read", "prefill"]
+
+MIN_SHARED = 16
+"""Shortest common beginning that is worth a forward pass of its own ..."""
+MIN_SAVED = 256
+"""... and the fewest tokens that it must save over the batch."""
+
+
+@dataclass
+class Read:
+    """Prompts that were read: next-token logits (B, V) and what the model remembers of them."""
+
+    logits: Tensor
+    past: Any
+    inputs: Inputs
+
+
+def prefill(core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserve: int = 0) -> Read:
+    """Read a batch, reusing what can be; `reserve` is how many tokens will follow. Runs without gradients."""
+    if not core.forward.keeps_kv:
+        logits, past = _run(core, inputs, 0, None)
+        return Read(logits, past, inputs)
+    matches = _known(core, inputs, cache)
+    width = inputs.embeds.shape[1]
+    starts = [width - length for length in inputs.lengths]
+    known = min(start + match.length for start, match in zip(starts, matches, strict=True))
+    known = min(known, width - 1)  # the last token is always read: its logits are wanted
+    held = gather(matches, known, starts) if any(start < known for start in starts) else None
+    begin = known if held else 0
+    logits, past = _run(core, inputs, begin, new_past(reserve + width - begin, held))
+    if cache is not None:
+        cache.reused += sum(max(0, begin - start) for start in starts)
+        cache.computed += sum(width - max(begin, start) for start in starts)
+        _store(core, cache, inputs.keys, kv_of(past), starts)
+    return Read(logits, past, inputs)
+
+
+def _known(core: Core, inputs: Inputs, cache: PrefixCache | None) -> list[Match]:
+    """For each row the longest beginning whose states are known; the shared one is read first if worth it."""
+    n_rows = len(inputs.keys)
+    shared = min(shared_length(inputs.keys), min(inputs.lengths) - 1) if n_rows > 1 else 0
+    worth = shared >= MIN_SHARED and shared * (n_rows - 1) >= MIN_SAVED
+    if cache is None:
+        if not worth:
+            return [Match(0, [])] * n_rows
+        cache = PrefixCache(max_bytes=2**62)
+    if worth:
+        _read_shared(core, inputs, shared, cache)
+    return [cache.match(core.owner, keys) for keys in inputs.keys]
+
+
+def _read_shared(core: Core, inputs: Inputs, shared: int, cache: PrefixCache) -> None:
+    keys = inputs.keys[0][:shared]
+    if cache.match(core.owner, keys).length == shared:
+        return
+    start = inputs.embeds.shape[1] - len(inputs.keys[0])
+    one = Inputs(
+        inputs.embeds[:1, start : start + shared],
+        inputs.attention_mask[:1, start : start + shared],
+        inputs.position_ids[:1, start : start + shared],
+        [keys],
+    )
+    prefill(core, one, cache)
+
+
+def _run(core: Core, inputs: Inputs, begin: int, past: Any) -> tuple[Tensor, Any]:
+    """Run columns from `begin` on; return the last column's logits (B, V) and the states."""
+    logits, past = core.forward(
+        embeds=inputs.embeds[:, begin:],
+        mask=inputs.attention_mask if inputs.padded else None,
+        positions=inputs.position_ids[:, begin:],
+        past=past,
+        keep=True,
+        last=1,
+    )
+    return logits[:, -1], past
+
+
+def _store(core: Core, cache: PrefixCache, keys: Sequence[list[Key]], kv: KV, starts: Sequence[int]) -> None:
+    for row, (row_keys, start) in enumerate(zip(keys, starts, strict=True)):
+
+        def states(a: int, b: int, row: int = row, start: int = start) -> KV:
+            part = slice(start + a, start + b)
+            return [(k[row, :, part].clone(), v[row, :, part].clone()) for k, v in kv]
+
+        cache.insert(core.owner, row_keys, states)

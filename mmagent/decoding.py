@@ -1,0 +1,170 @@
+"""Composed questions through the core in batches: generated or scored, timed, with how sure the agent is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mmagent.answer import Answer, calibrate, calibration_for, choice_probabilities, mean_probability
+from mmagent.compose import Composed, Options
+from mmagent.errors import UserError
+
+if TYPE_CHECKING:
+    from mmagent.bundle import Bundle
+    from mmagent.core import Core, Generation, PrefixCache
+    from mmagent.core.score import ChoiceScore
+
+__all__ = ["Decoder", "Job", "batches"]
+
+SHARED = 8  # requests that share their shots are batched by themselves from this many on
+
+OnText = Callable[[str], None]
+
+
+@dataclass(eq=False)
+class Job:
+    """One request on its way to an answer."""
+
+    index: int
+    composed: Composed
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Decoder:
+    """Answers composed questions with one core and the calibration of one bundle."""
+
+    def __init__(self, core: Core, bundle: Bundle, cache: PrefixCache) -> None:
+        self._core, self._bundle, self._cache = core, bundle, cache
+
+    def answer(
+        self, batch: Sequence[Job], options: Options, on_text: OnText | None
+    ) -> dict[int, Answer | UserError]:
+        """Answer one batch; where it is too much for the memory, or one prompt too long, in smaller ones."""
+        import torch
+
+        start = time.perf_counter()
+        try:
+            answers = self._answered(batch, options, on_text)
+        except (UserError, torch.OutOfMemoryError) as error:
+            if len(batch) == 1:
+                if isinstance(error, UserError):
+                    return {batch[0].index: error}
+                raise
+            half = len(batch) // 2
+            return self.answer(batch[:half], options, on_text) | self.answer(batch[half:], options, on_text)
+        seconds = (time.perf_counter() - start) / len(batch)
+        return {
+            job.index: _timed(answer, {**job.seconds, "decode": seconds})
+            for job, answer in zip(batch, answers, strict=True)
+        }
+
+    def _answered(self, batch: Sequence[Job], options: Options, on_text: OnText | None) -> list[Answer]:
+        composed = [job.composed for job in batch]
+        prompts = [one.prompt for one in composed]
+        mixers = [one.vote for one in composed]
+        keep = len(batch) == 1 or any(one.n_shots for one in composed)
+        cache = self._cache if keep else None
+        if composed[0].choices is not None:
+            written = [[one.write_answer(text) for text in one.choices or ()] for one in composed]
+            scores = self._core.score(prompts, written, cache=cache, mixers=mixers)
+            return [self._chosen(one, row) for one, row in zip(composed, scores, strict=True)]
+        stream = _Stream(on_text, composed[0].drop) if on_text is not None else None
+        generations = self._core.generate(
+            prompts,
+            max_tokens=options.max_tokens,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            seed=options.seed,
+            stop=composed[0].stop,
+            on_text=stream,
+            mixers=mixers,
+            cache=cache,
+        )
+        return [self._generated(one, made) for one, made in zip(composed, generations, strict=True)]
+
+    def _generated(self, composed: Composed, made: Generation) -> Answer:
+        kinds = [*(["memory"] if composed.vote and composed.vote.weight > 0 else []), composed.template]
+        scale, bias = calibration_for(self._bundle.calibration, kinds)
+        confidence = mean_probability(made.logprobs)
+        if (scale, bias) != (1.0, 0.0):
+            confidence = calibrate(confidence, scale, bias)
+        text = made.text.strip().removesuffix(composed.drop).strip()
+        return self._answer(composed, text, confidence, len(made.token_ids), made.n_prompt)
+
+    def _chosen(self, composed: Composed, scores: Sequence[ChoiceScore]) -> Answer:
+        """The likeliest choice; a bundle may calibrate the probability of choices apart from that of answers."""
+        choices = composed.choices or ()
+        shares = choice_probabilities({c: one.normalised for c, one in zip(choices, scores, strict=True)})
+        best = max(shares, key=lambda choice: shares[choice])
+        scale, bias = calibration_for(self._bundle.calibration, ["choices"], general=False)
+        confidence = calibrate(shares[best], scale, bias) if (scale, bias) != (1.0, 0.0) else shares[best]
+        n_tokens = sum(one.n_tokens for one in scores)
+        return self._answer(composed, best, confidence, n_tokens, composed.length, choices=shares)
+
+    def _answer(
+        self,
+        composed: Composed,
+        text: str,
+        confidence: float,
+        tokens: int,
+        prompt_tokens: int,
+        choices: dict[str, float] | None = None,
+    ) -> Answer:
+        vote = composed.vote
+        return Answer(
+            text=text,
+            confidence=confidence,
+            bundle=self._bundle.name,
+            seconds=0.0,
+            tokens=tokens,
+            prompt_tokens=prompt_tokens,
+            choices=choices,
+            shots_in_context=composed.n_shots,
+            shots=vote.explain() if vote else [],
+            memory_weight=vote.weight if vote else None,
+        )
+
+
+class _Stream:
+    """Passes text on as a person wants to read it: what the answer drops at its ends is never shown."""
+
+    def __init__(self, on_text: Callable[[str], None], drop: str) -> None:
+        self._on_text, self._drop = on_text, drop
+        self._begun, self._held = False, ""
+
+    def __call__(self, row: int, piece: str) -> None:
+        """Take a piece of the answer; blanks and the dropped ending wait until more text follows."""
+        text = self._held + (piece if self._begun else piece.lstrip())
+        shown = text.rstrip()
+        if self._drop:
+            shown = shown.removesuffix(self._drop).rstrip()
+        self._held = text[len(shown) :]
+        if shown:
+            self._begun = True
+            self._on_text(shown)
+
+
+def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
+    """Cut jobs into batches of one kind, of like length; those that share shots together, so they are read once."""
+    members: dict[int, int] = {}
+    for job in jobs:
+        if job.composed.n_shots:
+            members[id(job.composed.shot_set)] = members.get(id(job.composed.shot_set), 0) + 1
+
+    def kind(job: Job) -> tuple[bool, tuple[str, ...], str, int]:
+        shared = id(job.composed.shot_set) if members.get(id(job.composed.shot_set), 0) >= SHARED else 0
+        return job.composed.choices is not None, job.composed.stop, job.composed.drop, shared
+
+    groups: dict[tuple[bool, tuple[str, ...], str, int], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(kind(job), []).append(job)
+    for group in groups.values():
+        group.sort(key=lambda job: (job.composed.length, job.index))
+        for at in range(0, len(group), batch_size):
+            yield group[at : at + batch_size]
+
+
+def _timed(answer: Answer, seconds: dict[str, float]) -> Answer:
+    return replace(answer, seconds=sum(seconds.values()), timings=seconds)

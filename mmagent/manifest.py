@@ -1,0 +1,175 @@
+"""bundle.json: what it may say, read with an error for every way in which it can be wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mmagent.errors import UserError
+from mmagent.files import Listed, inside
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AdapterEntry:
+    """The adapter of a sense: its family, the family's settings, and the file of its tensors."""
+
+    family: str
+    config: Mapping[str, Any]
+    weights: str
+
+
+@dataclass(frozen=True)
+class Sense:
+    """One sense of a bundle.
+
+    encoder      a directory or a hub id
+    adapter      absent where the sense serves the shot memory only
+    memory       settings of the shot memory: numbers, and names of tensors
+    memory_file  where those tensors are, relative to the bundle
+    """
+
+    encoder: str
+    adapter: AdapterEntry | None
+    memory: Mapping[str, Any]
+    memory_file: str
+
+    def tensor_names(self) -> dict[str, str]:
+        """The settings of the shot memory that are tensors, and their names in `memory_file`."""
+        return {key: name for key, name in self.memory.items() if isinstance(name, str)}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of bundle.json; places are resolved, nothing is verified yet.
+
+    core         a directory or a hub id
+    senses       by modality
+    prompts      prompt settings, such as `default_question`
+    calibration  `scale` and `bias` of the confidence, or None
+    scores       how good it is, by task
+    files        every file with its size and sha256, the manifest and the card excepted
+    """
+
+    name: str
+    version: str
+    description: str
+    core: str
+    senses: Mapping[str, Sense]
+    prompts: Mapping[str, str]
+    calibration: Mapping[str, float] | None
+    scores: Mapping[str, Any]
+    licence: str
+    files: Mapping[str, Listed] = field(repr=False)
+
+    def weight_files(self) -> list[str]:
+        """The tensor files that the senses name, relative to the bundle."""
+        adapters = [sense.adapter.weights for sense in self.senses.values() if sense.adapter]
+        return adapters + [sense.memory_file for sense in self.senses.values() if sense.tensor_names()]
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of the bundle in a directory. Raises `UserError` naming the file and the entry."""
+    file = directory / MANIFEST
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no bundle in {directory}: it holds no {MANIFEST}.") from error
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"{file} is not JSON: {error}. Restore it or fetch the bundle again.") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{file} must hold one JSON object. Restore it or fetch the bundle again.")
+    return _Entries(raw, str(file)).manifest(directory)
+
+
+class _Entries:
+    """A JSON object that is read entry by entry, each with its type."""
+
+    def __init__(self, raw: Mapping[str, Any], where: str) -> None:
+        self.raw = raw
+        self.where = where
+
+    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """The entry `key`; the default, if one is given, where it is absent."""
+        value = self.raw.get(key)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            found = "is missing" if value is None else f"is {value!r:.40}"
+            raise UserError(f'{self.where}: "{key}" {found}; it must be a JSON {_JSON_NAMES[kind]}.')
+        return value
+
+    def part(self, key: str) -> _Entries:
+        """The object under `key`."""
+        return _Entries(self.take(key, dict), f"{self.where}, {key}")
+
+    def parts(self, key: str) -> dict[str, _Entries]:
+        """The object of objects under `key`."""
+        named = self.take(key, dict, {})
+        inner = _Entries(named, f"{self.where}, {key}")
+        return {name: inner.part(name) for name in named}
+
+    def manifest(self, directory: Path) -> Manifest:
+        """The whole bundle.json."""
+        version = self.take("format", int)
+        if version != FORMAT:
+            raise UserError(
+                f"{self.where} has format {version}; this mmagent reads format {FORMAT}. "
+                "Upgrade mmagent, or write the bundle again with this one."
+            )
+        calibration = self.raw.get("calibration")
+        return Manifest(
+            name=self.take("name", str),
+            version=self.take("version", str, ""),
+            description=self.take("description", str, ""),
+            core=_place(directory, self.part("core").take("path", str)),
+            senses={name: entry.sense(directory, name) for name, entry in self.parts("senses").items()},
+            prompts=self.take("prompts", dict, {}),
+            calibration=None if calibration is None else self.take("calibration", dict),
+            scores=self.take("scores", dict, {}),
+            licence=self.take("licence", str, ""),
+            files={
+                inside(name, f"{self.where}, files"): Listed(
+                    entry.take("sha256", str), entry.take("bytes", int)
+                )
+                for name, entry in self.parts("files").items()
+            },
+        )
+
+    def sense(self, directory: Path, name: str) -> Sense:
+        """One entry of "senses"."""
+        memory: dict[str, Any] = self.take("memory", dict, {})
+        memory_file = _Entries(memory, f"{self.where}, memory").take(
+            "weights", str, f"{name}/memory.safetensors"
+        )
+        return Sense(
+            encoder=_place(directory, self.take("encoder", str)),
+            adapter=None if self.raw.get("adapter") is None else self.part("adapter").adapter(),
+            memory={key: value for key, value in memory.items() if key != "weights"},
+            memory_file=inside(memory_file, f"{self.where}, memory"),
+        )
+
+    def adapter(self) -> AdapterEntry:
+        """The entry "adapter" of a sense."""
+        weights = inside(self.take("weights", str), self.where)
+        return AdapterEntry(self.take("family", str), self.take("config", dict, {}), weights)
+
+
+_JSON_NAMES: dict[type, str] = {str: "string", int: "integer", dict: "object"}
+
+
+def _place(directory: Path, word: str) -> str:
+    """A directory inside the bundle (or beside it) as a path; anything else, as a hub id, stays as it is."""
+    if not word:
+        raise UserError(f"{directory / MANIFEST} names an empty place for a core or an encoder.")
+    inner = directory / word
+    return str(inner) if inner.is_dir() else word

@@ -1,0 +1,313 @@
+"""The shot memory: near shots vote for their answers while the core decodes; nothing is trained.
+
+Every shot is kept as a key (the features of its media, and its question) and a value (the tokens of its
+answer). For a query, shot i has the similarity s_i (cosine) and the vote w_i = q_i exp(-beta (1 - s_i)),
+where q_i says how far its question is the one that is asked (Tip-Adapter, Zhang et al. 2022, eq. 4-5). Votes
+are averaged per distinct answer, so that an answer with a hundred shots has no louder voice than one with
+five. At each step only answers that begin with what has been generated vote, each for its next token or for
+the end, and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020, eq. 3):
+
+    p = (1 - lambda) p_core + lambda p_memory        lambda = q sigmoid(slope (s_max - threshold))
+
+s_max is taken over the shots that still vote. So the memory falls silent where no shot is near, where the
+question is another one, and where the core has begun an answer that no shot gave. The search is exact: one
+matrix product.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mmagent.answer import ShotVote
+from mmagent.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["AnswerCodec", "MemorySettings", "ShotMemory", "Vote", "question_match"]
+
+SILENT = 0.01  # a weight below this is none at all, so that far shots leave an answer exactly as it was
+LOUDEST = 0.999  # nor does it ever silence the core, whose word is needed where no shot has one
+SAMPLE = 512  # shots looked at when settings are estimated
+
+# Words that do not tell one question from another.
+_EMPTY = frozenset(
+    "a an the this that these those it is are was were be do does did you i me we see show shows shown"
+    " of here there picture image photo please tell".split()
+)
+_SAME = {"color": "colour", "colors": "colours", "whats": "what"}
+
+
+class AnswerCodec(Protocol):
+    """What the memory needs of a core: an answer's tokens, and the tokens that may end one."""
+
+    def encode(self, answer: str) -> Sequence[int]:
+        """Token ids of an answer as it continues the prompt."""
+
+    @property
+    def end_ids(self) -> Sequence[int]:
+        """Ids that end an answer: end of text, and the first token of each stop text."""
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """How shots are compared and how loudly they speak; None means: estimated from the shots themselves."""
+
+    beta: float | None = None
+    """Sharpness of the votes; 10 to 30 for cosine similarities."""
+    slope: float | None = None
+    """How steeply the memory's weight rises at the threshold."""
+    threshold: float | None = None
+    """Similarity of the nearest shot at which memory and core weigh the same."""
+    mean: Tensor | None = None
+    """(d,) taken off the features first; what all inputs share says nothing about which is which."""
+    projection: Tensor | None = None
+    """(d, d_key) applied after that, such as a whitening."""
+
+    @classmethod
+    def from_bundle(cls, entry: Mapping[str, Any]) -> MemorySettings:
+        """The settings a bundle keeps for a sense. Raises UserError for a name that is no setting."""
+        known = [item.name for item in fields(cls)]
+        for name in entry:
+            if name not in known:
+                raise UserError(
+                    f"the bundle's shot memory has no setting {name!r}. There are: {', '.join(known)}."
+                    f"{did_you_mean(name, known)}"
+                )
+        return cls(**entry)
+
+    def keys(self, pooled: Tensor) -> Tensor:
+        """Unit vectors (N, d_key) whose products are the similarities, from pooled features (N, d)."""
+        import torch
+
+        keys = pooled.detach().float()
+        if self.mean is not None:
+            keys = keys - self.mean.to(keys)
+        if self.projection is not None:
+            keys = keys @ self.projection.to(keys)
+        return torch.nn.functional.normalize(keys, dim=-1)
+
+    def completed(self, keys: Tensor, n_answers: int) -> MemorySettings:
+        """Fill what is None from the shots' own similarities.
+
+        A query counts as near while its distance to the nearest shot is at most twice the typical distance
+        from a shot to its nearest fellow (and its similarity at least 0.5); typical neighbours get a weight
+        near 1. beta is such that a typical neighbour outvotes all answers at average similarity together, ten
+        to one.
+        """
+        near, average = _own_similarities(keys)
+        distance = max(1.0 - near, 0.02)
+        threshold = max(1.0 - 2.0 * distance, 0.5)
+        slope = min(max(5.0 / distance, 10.0), 50.0)
+        beta = min(max(math.log(10.0 * max(n_answers, 1)) / max(near - average, 0.05), 5.0), 50.0)
+        return replace(
+            self,
+            beta=beta if self.beta is None else self.beta,
+            slope=slope if self.slope is None else self.slope,
+            threshold=threshold if self.threshold is None else self.threshold,
+        )
+
+
+class Vote:
+    """The memory's say on one query: a mixer for the core's distribution, and an account of who spoke."""
+
+    def __init__(self, memory: ShotMemory, similarity: Tensor, match: Tensor) -> None:
+        """`similarity` (N,) cosine to each shot; `match` (N,) how far each shot's question is the query's."""
+        import torch
+
+        settings = memory.settings
+        beta, slope, threshold = settings.beta or 0.0, settings.slope or 0.0, settings.threshold or 0.0
+        best = similarity.max()
+        raw = match * torch.exp(beta * (similarity - best))  # (N,) up to a factor that the division removes
+        self._memory = memory
+        self._shot_votes = raw / memory.group_sizes[memory.groups]
+        self._votes = torch.zeros(len(memory.group_sizes)).index_add_(0, memory.groups, self._shot_votes)
+        near = match * torch.sigmoid(slope * (similarity - threshold))
+        self._weights = torch.zeros(len(memory.group_sizes)).scatter_reduce_(0, memory.groups, near, "amax")
+
+    @property
+    def weight(self) -> float:
+        """The memory's weight (lambda) on the first token, 0 to 1."""
+        return self._weight(self._weights.max())
+
+    def __call__(self, generated: Sequence[int], probs: Tensor) -> Tensor:
+        """Mix the memory into next-token probabilities (V,), given the answer's tokens so far."""
+        entry = self._memory.continuations.get(tuple(generated))
+        if entry is None:
+            return probs
+        groups, tokens = entry
+        votes, weight = self._votes[groups], self._weight(self._weights[groups].max())
+        total = votes.sum()
+        if weight == 0.0 or float(total) == 0.0:
+            return probs
+        shares = (weight * votes / total).to(probs)
+        ends = tokens < 0
+        mixed = probs * (1.0 - weight)
+        mixed.index_add_(0, tokens[~ends].to(probs.device), shares[(~ends).to(probs.device)])
+        if bool(ends.any()):
+            mixed = mixed + float(shares[ends.to(probs.device)].sum()) * self._ending(probs)
+        return mixed
+
+    def explain(self, top: int = 5) -> list[ShotVote]:
+        """The shots that spoke loudest on the first token, with their share of all votes; none if silent."""
+        total = float(self._shot_votes.sum())
+        if self.weight == 0.0 or total == 0.0:
+            return []
+        shares, order = (self._shot_votes / total).topk(min(top, len(self._shot_votes)))
+        memory = self._memory
+        return [
+            ShotVote(memory.answers[at], round(share, 6), memory.sources[at])
+            for share, at in zip(shares.tolist(), order.tolist(), strict=True)
+            if share >= 0.001
+        ]
+
+    def _ending(self, probs: Tensor) -> Tensor:
+        """(V,) how an answer ends: the tokens that can end one, in the core's own proportions."""
+        import torch
+
+        ids = torch.tensor(list(self._memory.end_ids), device=probs.device)
+        own = probs[ids]
+        own = own / own.sum() if float(own.sum()) > 0.0 else torch.full_like(own, 1.0 / len(ids))
+        return torch.zeros_like(probs).index_add_(0, ids, own)
+
+    @staticmethod
+    def _weight(value: Tensor) -> float:
+        weight = float(value)
+        return min(weight, LOUDEST) if weight >= SILENT else 0.0
+
+
+class ShotMemory:
+    """Shots by features, question and answer; asked with `mixer`. Build it with `ShotMemory.build`."""
+
+    def __init__(
+        self,
+        keys: Tensor,
+        questions: Sequence[str | None],
+        answers: Sequence[str],
+        sources: Sequence[str],
+        codec: AnswerCodec,
+        settings: MemorySettings,
+    ) -> None:
+        import torch
+
+        self.keys, self.settings = keys, settings
+        self.answers, self.sources = list(answers), list(sources)
+        self.end_ids = tuple(dict.fromkeys(codec.end_ids))
+        asked = [None if question is None else _content(question) for question in questions]
+        self._questions = list(dict.fromkeys(asked))
+        at = {question: index for index, question in enumerate(self._questions)}
+        self._question_of = torch.tensor([at[question] for question in asked])  # (N,)
+        pairs = list(zip(asked, self.answers, strict=True))
+        distinct = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
+        self.groups = torch.tensor([distinct[pair] for pair in pairs])  # (N,) into G distinct pairs
+        self.group_sizes = torch.bincount(self.groups, minlength=len(distinct)).float()  # (G,)
+        self.continuations = _continuations([answer for _, answer in distinct], codec)
+
+    @classmethod
+    def build(
+        cls,
+        features: Tensor,
+        questions: Sequence[str | None],
+        answers: Sequence[str],
+        core: AnswerCodec,
+        settings: MemorySettings | None = None,
+        *,
+        sources: Sequence[str] | None = None,
+    ) -> ShotMemory:
+        """Remember N answered shots: pooled features (N, d), and N questions and answers.
+
+        A shot whose question is None answers whatever is asked. `sources` say where each shot came from, for
+        `Vote.explain`. Raises UserError when there are no shots.
+        """
+        if len(answers) == 0:
+            raise UserError("a shot memory needs at least one shot.")
+        settings = settings or MemorySettings()
+        keys = settings.keys(features).cpu()
+        names = list(sources) if sources is not None else [f"shot {at + 1}" for at in range(len(answers))]
+        return cls(keys, questions, answers, names, core, settings.completed(keys, len(set(answers))))
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def similarities(self, query: Tensor) -> Tensor:
+        """Cosine similarities (N,) of pooled features (d,) to every shot."""
+        return self.keys @ self.settings.keys(query[None])[0].cpu()
+
+    def mixer(self, query: Tensor, question: str | None) -> Vote:
+        """The memory's vote on a query: pooled features (d,) and the question that is asked."""
+        import torch
+
+        asked = _content(question or "")
+        matches = torch.tensor([1.0 if known is None else _match(asked, known) for known in self._questions])
+        return Vote(self, self.similarities(query), matches[self._question_of])
+
+    def explain(self, query: Tensor, question: str | None, top: int = 5) -> list[ShotVote]:
+        """Which shots would speak on a query, loudest first."""
+        return self.mixer(query, question).explain(top)
+
+
+def question_match(one: str, other: str) -> float:
+    """How far two questions are the same one, 0 to 1; equal but for case, signs and filler words is 1.
+
+    With m content words in common and in order, of n in all, it is (2 m / n - 1)^4 above a half and 0 below,
+    so that one exchanged word of a short question leaves nothing.
+    """
+    return _match(_content(one), _content(other))
+
+
+def _content(question: str) -> tuple[str, ...]:
+    words = re.findall(r"\w+", question.lower().replace("'s ", " is ").replace("\u2019s ", " is "))
+    words = [_SAME.get(word, word) for word in words]
+    return tuple(word for word in words if word not in _EMPTY)
+
+
+def _match(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    if one == other:
+        return 1.0
+    common = _longest_common(one, other)
+    overlap = common / (len(one) + len(other) - common)
+    return max(0.0, 2.0 * overlap - 1.0) ** 4
+
+
+def _longest_common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """Length of the longest common subsequence: the words two questions share in the same order."""
+    row = [0] * (len(other) + 1)
+    for word in one:
+        before = 0
+        for at, against in enumerate(other, start=1):
+            before, row[at] = row[at], before + 1 if word == against else max(row[at], row[at - 1])
+    return row[-1]
+
+
+def _continuations(
+    answers: Sequence[str], codec: AnswerCodec
+) -> dict[tuple[int, ...], tuple[Tensor, Tensor]]:
+    """For every beginning of an answer: the groups that have it, and the next token of each (-1: the end)."""
+    import torch
+
+    tokens = {answer: tuple(codec.encode(answer)) for answer in dict.fromkeys(answers)}
+    table: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
+    for group, answer in enumerate(answers):
+        ids = tokens[answer]
+        for at in range(len(ids) + 1):
+            groups, following = table.setdefault(ids[:at], ([], []))
+            groups.append(group)
+            following.append(ids[at] if at < len(ids) else -1)
+    return {begun: (torch.tensor(groups), torch.tensor(after)) for begun, (groups, after) in table.items()}
+
+
+def _own_similarities(keys: Tensor) -> tuple[float, float]:
+    """Median similarity of a shot to its nearest fellow, and the mean over pairs; (0.75, 0.25) for one."""
+    n = len(keys)
+    if n < 2:
+        return 0.75, 0.25
+    some = keys[:: max(1, n // SAMPLE)]
+    similarity = some @ some.T
+    similarity.fill_diagonal_(-1.0)
+    pairs = similarity.numel() - len(some)
+    average = float((similarity.sum() + len(some)) / max(pairs, 1))
+    return float(similarity.max(dim=1).values.median()), average

@@ -1,0 +1,85 @@
+"""What a modality is: a kind of input that is read from files and encoded into features.
+
+A plugin registers one light `Modality`, which only describes; the `Reader` it names by dotted path does the
+work and is imported when the first input of that kind arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One kind of input, as a plugin announces it.
+
+    name        gives the option `--image` and the keyword `image=`; a lower-case identifier
+    help        one line for `--help`
+    reader      dotted path `package.module:Class` of the `Reader`, imported on first use
+    extensions  file suffixes, lower case with the dot; used to find files in folders, never to trust one
+    sniff       whether the first 4096 bytes of a file are of this kind
+    """
+
+    name: str
+    help: str
+    reader: str
+    extensions: tuple[str, ...]
+    sniff: Callable[[bytes], bool]
+
+
+@dataclass
+class Features:
+    """What an encoder makes of a batch of B inputs; float32 on the encoder's device.
+
+    values  (B, n, d_encoder), zero where the mask is False
+    mask    (B, n) bool, True where a feature is real
+    pooled  (B, d_encoder), one vector per input
+    """
+
+    values: Tensor
+    mask: Tensor
+    pooled: Tensor
+
+
+class Encoder(Protocol):
+    """A frozen network from raw inputs to features."""
+
+    @property
+    def d_encoder(self) -> int:
+        """Width of a feature."""
+
+    @property
+    def id(self) -> str:
+        """sha256 over weights, configuration and transform: equal ids give equal features."""
+
+    def encode(self, batch: Sequence[Any]) -> Features:
+        """Features of a batch of raw values as `Reader.load` returned them; batched equals single."""
+
+
+class Reader(Protocol):
+    """The working half of a modality; made without arguments."""
+
+    def load(self, source: object) -> Any:
+        """The raw value of a path, bytes, "-" (stdin) or an in-memory object. Raises `UserError`."""
+
+    def describe(self, raw: Any) -> str:
+        """One line for people about a raw value."""
+
+    def fingerprint(self, raw: Any) -> str:
+        """sha256 of the decoded content: the same input in another file format has the same fingerprint."""
+
+    def load_encoder(
+        self,
+        location: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool = False,
+    ) -> Encoder:
+        """The frozen encoder kept in a directory or under a hub id. Raises `UserError`."""

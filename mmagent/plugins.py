@@ -1,0 +1,331 @@
+"""Finding and loading plugins, so that one broken plugin never stops a command.
+
+Every entry point of the group ``mmagent`` is loaded on its own, inside its own pluggy manager: whatever one
+raises puts that one out, with a reason and a way to mend it, and the rest goes on. A plugin is taken whole or
+not at all. Our own distribution is loaded first, so a stranger that claims one of its names is the one out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import keyword
+import re
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pluggy
+
+from mmagent import hookspecs
+from mmagent.adapter import AdapterFamily
+from mmagent.bundle import BundleSource
+from mmagent.entrypoints import EntryPoint, find_entry_points
+from mmagent.errors import UserError, did_you_mean
+from mmagent.modality import Modality
+
+if TYPE_CHECKING:
+    import typer
+
+    Thing = Modality | AdapterFamily | BundleSource
+
+__all__ = ["RESERVED", "PluginInfo", "PluginProblem", "Plugins", "load_plugins"]
+
+SLOW_SECONDS = 0.5
+OWN = "mmagent"
+
+# Words that options, row keys and keyword arguments of `ask` already mean, so no modality can be called so.
+RESERVED = frozenset(
+    "question shot shots memory choices bundle core prompt device dtype max_tokens temperature top_p seed"
+    " json batch out resume trust_remote_code debug help version on_text context_shots answer confidence error"
+    " text".split()
+)
+
+
+class PluginProblem(NamedTuple):
+    """What is wrong with one plugin, and how to mend it.
+
+    plugin        the entry point's name
+    distribution  what to hand to pip, with its version
+    reason        what is wrong, as a clause
+    mend          what to do, as a clause
+    """
+
+    plugin: str
+    distribution: str
+    reason: str
+    mend: str
+
+    def line(self, state: str = "is out") -> str:
+        """The one line that every command prints about it."""
+        return f"plugin {self.plugin!r} ({self.distribution}) {state}: {self.reason}. To mend: {self.mend}"
+
+
+class PluginInfo(NamedTuple):
+    """One row of ``mmagent plugins``; `state` is ``ok``, ``out`` or ``slow (1.2 s)``."""
+
+    name: str
+    version: str
+    distribution: str
+    state: str
+    brings: tuple[str, ...]
+
+
+class _Candidate:
+    """An entry point before it is trusted, and afterwards what it brought."""
+
+    def __init__(self, entry: EntryPoint) -> None:
+        self.entry = entry
+        self.ours = entry.distribution == OWN
+        self.seconds = 0.0
+        self.brings: list[Thing] = []
+        self.commands: list[str] = []
+        self.manager: pluggy.PluginManager | None = None  # None while, or when, the plugin is out
+
+    def removal(self) -> str:
+        """How to get rid of it, or of the trouble with it."""
+        if self.ours:
+            return (
+                "reinstall mmagent (pip install --force-reinstall mmagent; in a checkout: pip install -e .)"
+            )
+        name = self.entry.distribution
+        return f"update it (pip install -U {name}) or remove it (pip uninstall {name})"
+
+    def problem(self, reason: str, mend: str | None = None) -> PluginProblem:
+        owner = f"{self.entry.distribution} {self.entry.version}"
+        return PluginProblem(self.entry.name, owner, reason, mend or self.removal())
+
+
+class _Refused(Exception):
+    """A plugin breaks a rule of the boundary; carries the reason and the way to mend it."""
+
+    def __init__(self, reason: str, mend: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.mend = reason, mend
+
+
+class Plugins:
+    """What all working plugins bring, by name, and what is wrong with the others.
+
+    modalities, adapters, bundles  what was registered, by name
+    problems                       plugins that are out
+    slow                           plugins that work but took more than half a second to import
+    """
+
+    def __init__(self) -> None:
+        self.modalities: dict[str, Modality] = {}
+        self.adapters: dict[str, AdapterFamily] = {}
+        self.bundles: dict[str, BundleSource] = {}
+        self.problems: list[PluginProblem] = []
+        self.slow: list[PluginProblem] = []
+        self._candidates: list[_Candidate] = []
+
+    def listing(self) -> list[PluginInfo]:
+        """One row for every plugin that was found, working or not, mmagent's own first."""
+        rows = []
+        for one in self._candidates:
+            state = "ok" if one.manager else "out"
+            if one.manager and one.seconds > SLOW_SECONDS:
+                state = f"slow ({one.seconds:.1f} s)"
+            brings = tuple(f"{_kind(thing)} {thing.name}" for thing in one.brings)
+            brings += tuple(f"command {name}" for name in one.commands)
+            rows.append(PluginInfo(one.entry.name, one.entry.version, one.entry.distribution, state, brings))
+        return rows
+
+    def resolve(self, dotted: str) -> Any:
+        """Import what a plugin named by dotted path, ``"package.module:attribute"``.
+
+        Raises:
+            UserError: it cannot be imported; the message names the plugin and the way to mend it.
+        """
+        module, _, attribute = dotted.partition(":")
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                found: Any = importlib.import_module(module)
+            for part in filter(None, attribute.split(".")):
+                found = getattr(found, part)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as error:
+            raise UserError(self._unresolved(dotted, error)) from error
+        return found
+
+    def register_commands(self, app: typer.Typer) -> None:
+        """Let every working plugin add its commands to `app`; one that fails here is out as a whole."""
+        import typer.main
+
+        taken = {info.name for info in app.registered_commands} | {
+            info.name for info in app.registered_groups
+        }
+        for one in self._candidates:
+            if one.manager is None or not one.manager.hook.register_commands.get_hookimpls():
+                continue
+            stage = typer.Typer(rich_markup_mode=None)
+            stage.callback()(_nothing)
+            with self._isolated(one):
+                one.manager.hook.register_commands(app=stage)
+                names = list(typer.main.get_group(stage).commands)
+                for name in names:
+                    if name in taken:
+                        raise _Refused(
+                            f"the command {name!r} exists already", f"rename it there, or {one.removal()}"
+                        )
+                one.commands = names
+                taken.update(names)
+                app.registered_commands.extend(stage.registered_commands)
+                app.registered_groups.extend(stage.registered_groups)
+
+    def _load(self, one: _Candidate) -> None:
+        self._candidates.append(one)
+        with self._isolated(one):
+            if any(other.entry.name == one.entry.name for other in self._candidates[:-1]):
+                raise _Refused(
+                    f"a plugin called {one.entry.name!r} is there already", f"rename it, or {one.removal()}"
+                )
+            manager = _manager(one)
+            manager.hook.register_modalities(
+                register=lambda thing: one.brings.append(_checked(thing, Modality))
+            )
+            manager.hook.register_adapters(
+                register=lambda thing: one.brings.append(_checked(thing, AdapterFamily))
+            )
+            manager.hook.register_bundles(
+                register=lambda thing: one.brings.append(_checked(thing, BundleSource))
+            )
+            self._take(one)
+            one.manager = manager
+            if one.seconds > SLOW_SECONDS:
+                reason = (
+                    f"importing {one.entry.value} took {one.seconds:.1f} s, which every command waits for"
+                )
+                mend = f"import heavy modules where they are used, {one.removal()}"
+                self.slow.append(one.problem(reason, mend))
+
+    def _take(self, one: _Candidate) -> None:
+        """Enter what a plugin brought, or nothing at all if a name is taken."""
+        fresh: list[tuple[dict[str, Any], Thing]] = []
+        for thing in one.brings:
+            room: dict[str, Any] = self._room(thing)
+            if thing.name in room or any(thing.name == new.name and room is there for there, new in fresh):
+                raise _Refused(
+                    f"the {_kind(thing)} {thing.name!r} exists already",
+                    f"rename it there, or {one.removal()}",
+                )
+            fresh.append((room, thing))
+        for room, thing in fresh:
+            room[thing.name] = thing
+
+    def _room(self, thing: Thing) -> dict[str, Any]:
+        rooms: dict[str, dict[str, Any]] = {
+            "modality": self.modalities,
+            "adapter": self.adapters,
+            "bundle": self.bundles,
+        }
+        return rooms[_kind(thing)]
+
+    @contextlib.contextmanager
+    def _isolated(self, one: _Candidate) -> Iterator[None]:
+        """Turn whatever the plugin raises, `SystemExit` included, into a problem; withdraw all it brought."""
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # a plugin's print must not spoil --json
+                yield
+            return
+        except KeyboardInterrupt:
+            raise
+        except _Refused as refused:
+            problem = one.problem(refused.reason, refused.mend)
+        except ModuleNotFoundError as error:
+            missing = f"install what it needs (the module {error.name!r} is missing), {one.removal()}"
+            problem = one.problem(_sentence(error), missing if error.name else None)
+        except BaseException as error:
+            problem = one.problem(_sentence(error))
+        self.problems.append(problem)
+        self._withdraw(one)
+
+    def _withdraw(self, one: _Candidate) -> None:
+        for thing in one.brings:
+            room = self._room(thing)
+            if room.get(thing.name) is thing:
+                del room[thing.name]
+        one.brings, one.commands, one.manager = [], [], None
+
+    def _unresolved(self, dotted: str, error: BaseException) -> str:
+        """The sentence for a dotted path that cannot be imported."""
+        for one in self._candidates:
+            named = (getattr(thing, key, None) for thing in one.brings for key in ("reader", "build", "path"))
+            if dotted in named:
+                return one.problem(f"{dotted} cannot be used: {_sentence(error)}").line("fails")
+        return f"{dotted} cannot be imported: {_sentence(error)}"
+
+
+def load_plugins() -> Plugins:
+    """Load every installed plugin, mmagent's own first, each on its own. Raises nothing a plugin raised."""
+    plugins = Plugins()
+    candidates = [_Candidate(entry) for entry in find_entry_points(hookspecs.PROJECT)]
+    candidates.sort(key=lambda one: (not one.ours, one.entry.distribution, one.entry.name))
+    if not any(one.ours for one in candidates):
+        reason = "the entry points of mmagent itself are not installed"
+        mend = "pip install mmagent, or pip install -e . in a checkout"
+        plugins.problems.append(PluginProblem(OWN, OWN, reason, mend))
+    for one in candidates:
+        plugins._load(one)
+    return plugins
+
+
+def _manager(one: _Candidate) -> pluggy.PluginManager:
+    """Import one plugin and check its hooks. Raises `_Refused`, or whatever the plugin's import raises."""
+    start = time.perf_counter()
+    try:
+        plugin = one.entry.load()
+    finally:
+        one.seconds = time.perf_counter() - start
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    known = [name for name in vars(hookspecs) if name.startswith("register_")]
+    manager.register(plugin, name=one.entry.name)
+    named = [caller.name for caller in manager.get_hookcallers(plugin) or ()]
+    for name in named:
+        if name not in known:
+            there = ", ".join(known)
+            hint = did_you_mean(name, known)
+            raise _Refused(
+                f"there is no hook {name!r}.{hint} There are: {there}", f"rename it, or {one.removal()}"
+            )
+    manager.check_pending()
+    if not named:
+        hint = "mark its register_... functions with @hookimpl from mmagent.hookspecs"
+        raise _Refused(f"{one.entry.value} implements no hook", f"{hint}, or {one.removal()}")
+    return manager
+
+
+def _checked(thing: Any, kind: type[Any]) -> Any:
+    """What a plugin registered, if it is of the right type and its name can be used."""
+    if not isinstance(thing, kind):
+        raise _Refused(f"it registers a {type(thing).__name__} where a {kind.__name__} belongs")
+    name = str(thing.name)
+    if isinstance(thing, Modality) and (
+        not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name)
+    ):
+        raise _Refused(
+            f"a modality cannot be called {name!r}: lower-case letters, digits and _ make an option of it"
+        )
+    if isinstance(thing, Modality) and name in RESERVED:
+        raise _Refused(f"a modality cannot be called {name!r}: `mmagent ask` uses that word already")
+    return thing
+
+
+def _kind(thing: Thing) -> str:
+    if isinstance(thing, Modality):
+        return "modality"
+    return "adapter" if isinstance(thing, AdapterFamily) else "bundle"
+
+
+def _sentence(error: BaseException) -> str:
+    """An exception as one short line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:200] if text else type(error).__name__
+
+
+def _nothing() -> None:
+    """Commands of a plugin."""

@@ -1,0 +1,300 @@
+"""Prompts are data: a Jinja template, strict variables, and media that stand between the words.
+
+`render` turns a question, its media, shots and choices into the parts a core reads: text, medium, text ... A
+medium is whatever the caller wants back in that place (the agent hands in prefixes; a test may hand in
+strings). While the template is rendered, each medium is a private marker that no question can spell, split
+out again afterwards.
+
+A misspelt variable is an error that names it and what there is, wherever in the template it stands; so is a
+template that leaves out a picture it was given.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from mmagent.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+__all__ = [
+    "PromptShot",
+    "Rendered",
+    "check_template",
+    "render",
+    "template_names",
+    "template_uses",
+    "with_article",
+]
+
+M = TypeVar("M")
+PACKAGE = "mmagent_prompts"
+LABELS = {"image": "Picture"}
+FIXED = ("choices", "media", "question", "shots")
+
+
+@dataclass(frozen=True)
+class PromptShot(Generic[M]):
+    """An answered example as the template sees it; `media` are (modality, medium) pairs in order."""
+
+    question: str
+    answer: str
+    media: Sequence[tuple[str, M]] = ()
+
+
+@dataclass(frozen=True)
+class Rendered(Generic[M]):
+    """What a template made: the parts of the prompt, and how its answers begin and end."""
+
+    parts: list[str | M]
+    stop: tuple[str, ...]
+    drop: str
+    """What is taken off the end of an answer (the full stop of "a dax.")."""
+    write_answer: Callable[[str], str]
+    """How an answer is written after the prompt, without the leading space: "dax" -> "a dax."."""
+    text: str = field(repr=False, default="")
+    """The rendered text with ``<image>`` where a medium stands, for people."""
+
+
+class _Item:
+    """One medium inside a template: `.label` ("Picture"), `.modality` ("image"); written out, its marker."""
+
+    def __init__(self, modality: str, marker: str) -> None:
+        self.modality = modality
+        self.label = LABELS.get(modality, modality.capitalize())
+        self._marker = marker
+
+    def __str__(self) -> str:
+        return self._marker
+
+
+class _Group(list[_Item]):
+    """All media of one modality: written out, their markers in a row."""
+
+    def __str__(self) -> str:
+        return "".join(str(item) for item in self)
+
+
+@dataclass(frozen=True)
+class _ShotView:
+    """A shot inside a template."""
+
+    question: str
+    answer: str
+    media: _Group
+
+
+class _Markers(Generic[M]):
+    """Hands out private markers and finds the media behind them again."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_hex(8)  # a question cannot guess it
+        self._media: list[tuple[str, M]] = []
+        self._pattern = re.compile(f"\ue000{self._key}:(\\d+)\ue001")
+
+    def group(self, media: Iterable[tuple[str, M]]) -> _Group:
+        return _Group([self._mark(modality, medium) for modality, medium in media])
+
+    def _mark(self, modality: str, medium: M) -> _Item:
+        self._media.append((modality, medium))
+        return _Item(modality, f"\ue000{self._key}:{len(self._media) - 1}\ue001")
+
+    def split(self, text: str) -> list[str | M]:
+        pieces = self._pattern.split(text)  # text, index, text, index ... text
+        parts = [self._media[int(piece)][1] if at % 2 else piece for at, piece in enumerate(pieces)]
+        return [part for part in parts if not (isinstance(part, str) and part == "")]
+
+    def plain(self, text: str) -> str:
+        return self._pattern.sub(lambda found: f"<{self._media[int(found[1])][0]}>", text)
+
+    def missing(self, text: str) -> list[str]:
+        """Modalities of the media that the text leaves out."""
+        placed = {int(index) for index in self._pattern.findall(text)}
+        return [modality for at, (modality, _) in enumerate(self._media) if at not in placed]
+
+
+def template_names() -> list[str]:
+    """The templates that come with mmagent, by the names that `--prompt` takes."""
+    found = (entry.name for entry in resources.files(PACKAGE).iterdir())
+    return sorted(name[:-6] for name in found if name.endswith(".jinja") and not name.startswith("_"))
+
+
+def check_template(template: str | Path, modalities: Sequence[str]) -> None:
+    """Raise UserError for a template that does not exist, is no Jinja, or uses a variable there never is."""
+    from jinja2 import TemplateSyntaxError
+
+    name, source = _source(template)
+    try:
+        _compiled(name, source, tuple(sorted((*FIXED, *modalities))))
+    except TemplateSyntaxError as error:
+        raise UserError(f"{name}, line {error.lineno}: {error.message}.") from error
+
+
+def template_uses(template: str | Path, variable: str) -> bool:
+    """Whether a template mentions a variable at all, such as ``shots``. Raises UserError for a wrong template."""
+    from jinja2 import TemplateSyntaxError, meta
+
+    name, source = _source(template)
+    try:
+        return variable in meta.find_undeclared_variables(_environment().parse(source, name=name))
+    except TemplateSyntaxError as error:
+        raise UserError(f"{name}, line {error.lineno}: {error.message}.") from error
+
+
+def with_article(text: str) -> str:
+    """Put "a" or "an" before a name that has no article yet: dax -> a dax, elephant -> an elephant."""
+    if text.split(" ")[0].lower() in {"a", "an", "the", "some"}:
+        return text
+    return f"{'an' if text[:1].lower() in set('aeiou') else 'a'} {text}"
+
+
+def render(
+    template: str | Path,
+    *,
+    question: str | None = None,
+    media: Sequence[tuple[str, M]] = (),
+    shots: Sequence[PromptShot[M]] = (),
+    choices: Sequence[str] = (),
+    wrap: Callable[[str], str] | None = None,
+) -> Rendered[M]:
+    """Render a built-in template (by name) or a user's own (by path) into the parts of a prompt.
+
+    `media` are (modality, medium) pairs in order. `wrap` is applied to the whole rendered text before the
+    media are put in (the chat template of a core that has one). The prompt never ends in a blank. Raises
+    UserError for an unknown template, a misspelt variable, wrong Jinja, or a template that leaves out a
+    medium or writes nothing.
+    """
+    markers: _Markers[M] = _Markers()
+    views = [_ShotView(shot.question, shot.answer, markers.group(shot.media)) for shot in shots]
+    group = markers.group(media)
+    variables: dict[str, Any] = {"question": (question or "").strip(), "media": group, "shots": views}
+    variables["choices"] = list(choices)
+    for modality in {item.modality for item in group}:
+        variables[modality] = _Group([item for item in group if item.modality == modality])
+    name, source = _source(template)
+    module = _run(name, source, variables)
+    text = str(module).rstrip()
+    if not text:
+        raise UserError(f"{name} writes an empty prompt. It needs at least {{{{ question }}}} or a medium.")
+    for modality in markers.missing(text):
+        raise UserError(
+            f"{name} leaves out the {modality} it was given. Write {{{{ {modality} }}}} where it belongs, "
+            "or loop over media (and over shot.media for each of the shots)."
+        )
+    whole = wrap(text) if wrap else text
+    stop = getattr(module, "stop", "\n")
+    return Rendered(
+        parts=markers.split(whole),
+        stop=(stop,) if isinstance(stop, str) else tuple(str(one) for one in stop),
+        drop=str(getattr(module, "drop", "")),
+        write_answer=_answer_writer(module),
+        text=markers.plain(whole),
+    )
+
+
+def _answer_writer(module: object) -> Callable[[str], str]:
+    macro = getattr(module, "answer", None)
+    if macro is None:
+        return str
+    return lambda text: str(macro(text)).strip()
+
+
+def _source(template: str | Path) -> tuple[str, str]:
+    """The name to show and the text of a template, by built-in name or by path."""
+    known = template_names()
+    if isinstance(template, str) and template in known:
+        return f"{template}.jinja", _builtin(f"{template}.jinja")
+    path = Path(template)
+    try:
+        return str(template), path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a prompt template: it is not UTF-8 text.") from error
+    except OSError as error:
+        reason = "a directory" if path.is_dir() else (error.strerror or "not readable").lower()
+        raise UserError(
+            f"cannot read the prompt template {template} ({reason}). There are: {', '.join(known)}; "
+            f"or give a file of your own.{did_you_mean(str(template), known)}"
+        ) from error
+
+
+def _builtin(name: str) -> str:
+    return resources.files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
+
+
+def _run(name: str, source: str, variables: Mapping[str, Any]) -> Any:
+    """Render and return the template's module: its text, and what it set (`stop`, `drop`, `answer`)."""
+    from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
+
+    try:
+        return _compiled(name, source, tuple(sorted(variables))).make_module(dict(variables))
+    except TemplateSyntaxError as error:
+        raise UserError(f"{name}, line {error.lineno}: {error.message}.") from error
+    except UndefinedError as error:
+        raise UserError(f"{name}: {error.message}") from error
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise UserError(f"{name} cannot be rendered: {error}.") from error
+
+
+@lru_cache(maxsize=64)
+def _compiled(name: str, source: str, known: tuple[str, ...]) -> Template:
+    """Compile a template once per set of variables, after checking that it uses no other."""
+    from jinja2 import meta
+
+    environment = _environment()
+    used = meta.find_undeclared_variables(environment.parse(source, name=name))
+    for word in sorted(used - set(known) - set(environment.globals)):
+        given = sorted(set(known) - set(FIXED))
+        raise UserError(
+            f"{name} uses a variable called {word!r}. There are: {', '.join((*FIXED, *given))}"
+            f"{'' if given else ' (and image or another modality, where one is given)'}."
+            f"{did_you_mean(word, known)}"
+        )
+    return environment.from_string(source)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import FunctionLoader, StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Strict(StrictUndefined):
+        """Says which attribute is missing and which there are."""
+
+        @property
+        def _undefined_message(self) -> str:
+            if not isinstance(self._undefined_obj, _ShotView | _Item):
+                return str(super()._undefined_message)
+            kind, known = _attributes(self._undefined_obj)
+            word = str(self._undefined_name)
+            hint = did_you_mean(word, known)
+            return f"a {kind} has no {word!r}. There are: {', '.join(known)}{'.' if hint else ''}{hint}"
+
+    environment = ImmutableSandboxedEnvironment(
+        undefined=Strict,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+        loader=FunctionLoader(_load_builtin),
+    )
+    environment.filters["with_article"] = with_article
+    return environment
+
+
+def _attributes(view: _ShotView | _Item) -> tuple[str, list[str]]:
+    if isinstance(view, _ShotView):
+        return "shot", ["answer", "media", "question"]
+    return "medium", ["label", "modality"]
+
+
+def _load_builtin(name: str) -> str | None:
+    """What `{% include %}` and `{% import %}` may reach: mmagent's own templates and nothing else."""
+    known = {entry.name for entry in resources.files(PACKAGE).iterdir() if entry.name.endswith(".jinja")}
+    return _builtin(name) if name in known else None

@@ -1,0 +1,296 @@
+"""The senses of an agent: from files to features to prefixes, each input read and encoded once.
+
+Readers, encoders and adapters are loaded when the first input of their kind arrives. What an input became is
+kept by its content, so shots that come back with every question cost nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mmagent.errors import UserError, did_you_mean
+from mmagent.memory import MemorySettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from mmagent.adapter import Adapter
+    from mmagent.bundle import Bundle
+    from mmagent.core import Soft
+    from mmagent.modality import Encoder, Features, Modality, Reader
+    from mmagent.plugins import Plugins
+
+__all__ = ["Percept", "Senses", "demand_own_core"]
+
+KEPT_BYTES = 256 * 2**20  # percepts kept in memory
+ENCODE_BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Percept:
+    """What one input became.
+
+    pooled  (d_encoder,) on the CPU, for the shot memory
+    soft    its prefix in the prompt; None where the sense has no adapter
+    """
+
+    modality: str
+    fingerprint: str
+    pooled: Tensor
+    soft: Soft | None
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory it takes."""
+        tensors = [self.pooled] + ([self.soft.embeds] if self.soft is not None else [])
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@dataclass(frozen=True)
+class _Sense:
+    """One sense, awake."""
+
+    reader: Reader
+    encoder: Encoder
+    adapter: Adapter | None
+    adapter_id: str
+    memory: MemorySettings
+
+
+class Senses:
+    """All senses of a bundle; `perceive` is the one way in."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        plugins: Plugins,
+        *,
+        device: torch.device,
+        d_core: int,
+        trust_remote_code: bool = False,
+        before_use: Callable[[], None] | None = None,
+    ) -> None:
+        """`before_use` is called once, before the first input is encoded, and may raise UserError."""
+        self._bundle, self._plugins = bundle, plugins
+        self._device, self._d_core, self._trust = device, d_core, trust_remote_code
+        self._before_use = before_use
+        self._readers: dict[str, Reader] = {}
+        self._awake: dict[str, _Sense] = {}
+        self._known = _Kept()
+        self._files: dict[tuple[str, str, int, int], str] = {}
+
+    @property
+    def modalities(self) -> dict[str, Modality]:
+        """The modalities that this bundle has a sense for and a plugin reads."""
+        return {name: self._plugins.modalities[name] for name in self._bundle.senses if self._readable(name)}
+
+    def check(self, modality: str) -> None:
+        """Raise UserError unless the bundle has this sense and a plugin reads it; it says which there are."""
+        senses = list(self._bundle.senses)
+        if modality in senses and self._readable(modality):
+            return
+        if modality in senses:
+            raise UserError(
+                f"bundle {self._bundle.name!r} has a sense for {modality!r}, but no plugin reads it. "
+                "mmagent plugins lists what is installed and what is out."
+            )
+        there = ", ".join(senses) or "none; it answers questions in words"
+        raise UserError(
+            f"bundle {self._bundle.name!r} has no sense for {modality!r}. It has: {there}."
+            f"{did_you_mean(modality, senses)} mmagent bundles lists the others."
+        )
+
+    def perceive(
+        self, modality: str, sources: Sequence[object], batch_size: int = ENCODE_BATCH
+    ) -> list[Percept | UserError]:
+        """Read, encode and adapt sources; what cannot be read comes back as the error in its place.
+
+        Inputs are decoded a batch at a time, so thousands of files never lie in memory together.
+        """
+        try:
+            self.check(modality)
+            self._wake(modality)
+        except UserError as error:
+            return [error] * len(sources)
+        found: list[Percept | UserError | None] = [None] * len(sources)
+        fresh = _Batch()
+        for at, source in enumerate(sources):
+            known = self._recall(modality, source)
+            if known is not None:
+                found[at] = known
+                continue
+            try:
+                raw = self._reader(modality).load(source)
+                fingerprint = self._reader(modality).fingerprint(raw)
+            except UserError as error:
+                found[at] = error
+                continue
+            self._remember_file(modality, source, fingerprint)
+            fresh.add(at, fingerprint, raw)
+            if len(fresh.raws) >= batch_size:
+                self._finish(modality, fresh, found)
+        self._finish(modality, fresh, found)
+        return cast("list[Percept | UserError]", found)
+
+    def features(self, modality: str, sources: Sequence[object]) -> Features:
+        """The encoder's features of a batch of sources; UserError for the first that cannot be read."""
+        self.check(modality)
+        reader = self._reader(modality)
+        return self._wake(modality).encoder.encode([reader.load(source) for source in sources])
+
+    def memory_settings(self, modality: str) -> MemorySettings:
+        """How this sense's shots are compared."""
+        return self._wake(modality).memory
+
+    def _readable(self, modality: str) -> bool:
+        return modality in self._plugins.modalities
+
+    def _reader(self, modality: str) -> Reader:
+        if modality not in self._readers:
+            make = self._plugins.resolve(self._plugins.modalities[modality].reader)
+            self._readers[modality] = cast("Reader", make())
+        return self._readers[modality]
+
+    def _wake(self, modality: str) -> _Sense:
+        """Load a sense's encoder and adapter, once."""
+        import torch
+
+        if modality in self._awake:
+            return self._awake[modality]
+        if self._before_use is not None and not self._awake:
+            self._before_use()
+        entry = self._bundle.senses[modality]
+        encoder = self._reader(modality).load_encoder(
+            entry.encoder, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
+        )
+        adapter, adapter_id = None, ""
+        if entry.adapter is not None:
+            module = self._bundle.load_adapter(modality, self._plugins, encoder.d_encoder, self._d_core)
+            adapter = cast("Adapter", module.to(self._device))
+            adapter_id = self._bundle.files[entry.adapter.weights].sha256
+        memory = MemorySettings.from_bundle(self._bundle.load_memory(modality))
+        self._awake[modality] = _Sense(self._reader(modality), encoder, adapter, adapter_id, memory)
+        return self._awake[modality]
+
+    def _finish(self, modality: str, fresh: _Batch, found: list[Percept | UserError | None]) -> None:
+        """Encode the gathered inputs, each content once, and put what they became in their places."""
+        missing = [key for key in fresh.raws if self._known.get((modality, key)) is None]
+        made = dict(zip(missing, self._encode(modality, fresh, missing), strict=True)) if missing else {}
+        for at, key in fresh.places:
+            percept = made.get(key) or self._known.get((modality, key))
+            found[at] = percept
+        for key, percept in made.items():
+            self._known.put((modality, key), percept)
+        fresh.clear()
+
+    def _encode(self, modality: str, fresh: _Batch, keys: Sequence[str]) -> Iterator[Percept]:
+        import torch
+
+        from mmagent.core import Soft
+
+        sense = self._wake(modality)
+        with torch.no_grad():
+            features = sense.encoder.encode([fresh.raws[key] for key in keys])
+            pooled = features.pooled.float().cpu()  # (B, d_encoder)
+            prefixes = None
+            if sense.adapter is not None:
+                prefixes = sense.adapter(features.values, features.mask, features.pooled)  # (B, k, d_core)
+        for at, key in enumerate(keys):
+            name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}"
+            soft = None if prefixes is None else Soft(prefixes[at].clone(), name)
+            yield Percept(modality, key, pooled[at].clone(), soft)
+
+    def _recall(self, modality: str, source: object) -> Percept | None:
+        """What a file became before, if it has not changed since."""
+        stamp = _stamp(modality, source)
+        fingerprint = self._files.get(stamp) if stamp else None
+        return self._known.get((modality, fingerprint)) if fingerprint else None
+
+    def _remember_file(self, modality: str, source: object, fingerprint: str) -> None:
+        stamp = _stamp(modality, source)
+        if stamp:
+            self._files[stamp] = fingerprint
+
+
+def demand_own_core(bundle: Bundle, core: str | Path) -> None:
+    """Raise UserError unless `core` has the very weights that the bundle's adapters were trained for.
+
+    Weights are compared by the checksums that the bundle lists; a core that the bundle only names by hub id
+    must be that one.
+    """
+    from mmagent.files import sha256_of
+
+    place = Path(core)
+    inner = Path(bundle.core)
+    listed = {}
+    if inner.is_dir():
+        listed = {
+            name: file.sha256
+            for name, file in bundle.files.items()
+            if name.endswith(".safetensors") and (bundle.path / name).parent == inner
+        }
+    if listed and place.is_dir():
+        there = {sha256_of(file) for file in place.glob("*.safetensors")}
+        same = there == set(listed.values())
+    elif listed:
+        same = False
+    else:
+        same = str(core) == bundle.core or not inner.is_dir()
+    if not same:
+        senses = ", ".join(bundle.senses)
+        raise UserError(
+            f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
+            "other weights. Leave --core away, or ask in words alone, which any core can answer."
+        )
+
+
+class _Batch:
+    """Inputs that wait to be encoded, each content once."""
+
+    def __init__(self) -> None:
+        self.places: list[tuple[int, str]] = []
+        self.raws: dict[str, Any] = {}
+
+    def add(self, at: int, fingerprint: str, raw: Any) -> None:
+        self.places.append((at, fingerprint))
+        self.raws.setdefault(fingerprint, raw)
+
+    def clear(self) -> None:
+        self.places.clear()
+        self.raws.clear()
+
+
+class _Kept:
+    """Percepts by modality and content; those used longest ago go when there are too many."""
+
+    def __init__(self) -> None:
+        self._percepts: OrderedDict[tuple[str, str], Percept] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: tuple[str, str]) -> Percept | None:
+        found = self._percepts.get(key)
+        if found is not None:
+            self._percepts.move_to_end(key)
+        return found
+
+    def put(self, key: tuple[str, str], percept: Percept) -> None:
+        self._percepts[key] = percept
+        self._bytes += percept.n_bytes
+        while self._bytes > KEPT_BYTES and len(self._percepts) > 1:
+            self._bytes -= self._percepts.popitem(last=False)[1].n_bytes
+
+
+def _stamp(modality: str, source: object) -> tuple[str, str, int, int] | None:
+    """What tells a file from its later versions; None for what is no file."""
+    if not isinstance(source, str | Path) or source == "-":
+        return None
+    try:
+        found = Path(source).stat()
+    except (OSError, ValueError):
+        return None
+    return modality, str(source), found.st_size, found.st_mtime_ns

@@ -1,0 +1,184 @@
+"""The shots of a question, perceived: which stand in the prompt, and the memory that all of them fill."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mmagent.errors import UserError
+from mmagent.memory import AnswerCodec, MemorySettings, ShotMemory, Vote
+from mmagent.request import Request, Shot
+from mmagent.senses import Percept, Senses
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Perceived", "ReadyShot", "ShotSet", "joint_key", "ranked", "signature"]
+
+SettingsOf = Callable[[str], MemorySettings]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyShot:
+    """A shot whose media were read and encoded."""
+
+    shot: Shot
+    percepts: Sequence[Percept]
+
+
+@dataclass(frozen=True, eq=False)
+class _Bank:
+    """The shots that can be compared with one kind of query: their places and their keys (N, d_key)."""
+
+    places: list[int]
+    keys: Tensor
+    settings: MemorySettings
+
+
+class ShotSet:
+    """Shots that several questions may share; what is computed from them is computed once.
+
+    A query is compared with the shots that have media of the same kinds and number. Their keys are the unit
+    keys of the single media, one after the other, so that the similarity is the mean over the media.
+    """
+
+    def __init__(self, shots: Sequence[ReadyShot]) -> None:
+        self.shots = list(shots)
+        self._banks: dict[tuple[str, ...], _Bank | None] = {}
+        self._memories: dict[tuple[object, ...], ShotMemory] = {}
+
+    def __len__(self) -> int:
+        return len(self.shots)
+
+    def vote(
+        self,
+        percepts: Sequence[Percept],
+        question: str,
+        codec: AnswerCodec,
+        codec_key: object,
+        settings_of: SettingsOf,
+    ) -> Vote | None:
+        """The memory's vote on a query; None where no shot is of its kind.
+
+        Equal `codec_key` means that a codec writes answers in the same way.
+        """
+        bank = self._bank(signature(percepts), settings_of)
+        if bank is None:
+            return None
+        key = (signature(percepts), codec_key)
+        if key not in self._memories:
+            shots = [self.shots[place].shot for place in bank.places]
+            self._memories[key] = ShotMemory.build(
+                bank.keys,
+                [shot.question for shot in shots],
+                [shot.answer for shot in shots],
+                codec,
+                bank.settings,
+                sources=[shot.source for shot in shots],
+            )
+        return self._memories[key].mixer(joint_key([percepts], settings_of)[0], question)
+
+    def ranking(self, percepts: Sequence[Percept], settings_of: SettingsOf, seed: int) -> list[int]:
+        """All shots in the order in which they are put into a prompt that cannot hold them all."""
+        bank = self._bank(signature(percepts), settings_of)
+        answers = [ready.shot.answer for ready in self.shots]
+        if bank is None:
+            return ranked(answers, None, seed)
+        similarity = [-math.inf] * len(self.shots)
+        nearness = bank.keys @ joint_key([percepts], settings_of)[0]
+        for place, value in zip(bank.places, nearness.tolist(), strict=True):
+            similarity[place] = value
+        return ranked(answers, similarity, seed)
+
+    def _bank(self, kind: tuple[str, ...], settings_of: SettingsOf) -> _Bank | None:
+        if kind not in self._banks:
+            places = [at for at, ready in enumerate(self.shots) if signature(ready.percepts) == kind]
+            bank = None
+            if places and kind:
+                keys = joint_key([self.shots[place].percepts for place in places], settings_of)
+                settings = replace(settings_of(kind[0]), mean=None, projection=None)  # the keys have them
+                bank = _Bank(places, keys, settings)
+            self._banks[kind] = bank
+        return self._banks[kind]
+
+
+class Perceived:
+    """The media of many requests and of their shots, each source read once."""
+
+    def __init__(self, senses: Senses, requests: Sequence[Request], batch_size: int) -> None:
+        self._found: dict[tuple[str, int], Percept | UserError] = {}
+        self._sets: dict[int, ShotSet] = {}
+        sources: dict[str, dict[int, object]] = {}
+        seen: set[int] = set()
+        for request in requests:
+            fresh = () if id(request.shots) in seen else request.shots
+            seen.add(id(request.shots))
+            for media in (request.media, *(shot.media for shot in fresh)):
+                for modality, items in media.items():
+                    sources.setdefault(modality, {}).update((id(item), item) for item in items)
+        for modality, items_by_id in sources.items():
+            percepts = senses.perceive(modality, list(items_by_id.values()), batch_size)
+            self._found.update(
+                ((modality, key), percept) for key, percept in zip(items_by_id, percepts, strict=True)
+            )
+
+    def of(self, request: Request) -> tuple[list[Percept], ShotSet | None]:
+        """What a request and its shots became; raises the error of the first that could not be read."""
+        return self._percepts(request), self._shot_set(request)
+
+    def _percepts(self, of: Request | Shot) -> list[Percept]:
+        percepts = []
+        for modality, items in of.media.items():
+            for item in items:
+                found = self._found[modality, id(item)]
+                if isinstance(found, UserError):
+                    raise found
+                percepts.append(found)
+        return percepts
+
+    def _shot_set(self, request: Request) -> ShotSet | None:
+        if not request.shots:
+            return None
+        if id(request.shots) not in self._sets:
+            ready = [ReadyShot(shot, self._percepts(shot)) for shot in request.shots]
+            self._sets[id(request.shots)] = ShotSet(ready)
+        return self._sets[id(request.shots)]
+
+
+def signature(percepts: Sequence[Percept]) -> tuple[str, ...]:
+    """The modalities of some media, in order: what can be compared with what."""
+    return tuple(percept.modality for percept in percepts)
+
+
+def joint_key(rows: Sequence[Sequence[Percept]], settings_of: SettingsOf) -> Tensor:
+    """Unit keys (N, d_key) of N rows of media with one signature."""
+    import torch
+
+    columns = []
+    for column in zip(*rows, strict=True):
+        pooled = torch.stack([percept.pooled for percept in column])  # (N, d_encoder)
+        columns.append(settings_of(column[0].modality).keys(pooled))
+    return torch.cat(columns, dim=1) / math.sqrt(len(columns))
+
+
+def ranked(answers: Sequence[str], similarity: Sequence[float] | None, seed: int) -> list[int]:
+    """Places of shots, best first: every answer in turn, so that no answer crowds out another.
+
+    With similarities the nearest answers come first, and of each answer its nearest shots (Liu et al. 2022,
+    "What makes good in-context examples for GPT-3?"); without, the order is drawn with `seed`. Nearness is
+    that of the features: no shot's answer decides whether it is taken. In the prompt the chosen ones keep the
+    order in which they were given, so that their places say nothing about the question.
+    """
+    order = list(range(len(answers)))
+    if similarity is None:
+        random.Random(seed).shuffle(order)
+    else:
+        order.sort(key=lambda at: -similarity[at])
+    of_answer: dict[str, list[int]] = {}
+    for at in order:
+        of_answer.setdefault(answers[at], []).append(at)
+    rounds = max((len(places) for places in of_answer.values()), default=0)
+    return [places[turn] for turn in range(rounds) for places in of_answer.values() if turn < len(places)]

@@ -1,0 +1,86 @@
+"""What a file is by its first bytes, in words for people: the second half of "x.jpg is not an image"."""
+
+from __future__ import annotations
+
+_STARTS: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a zip archive (also docx, xlsx and epub)"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstandard archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"II*\x00", "a TIFF picture"),
+    (b"MM\x00*", "a TIFF picture"),
+    (b"8BPS", "a Photoshop picture"),
+    (b"\x00\x00\x00\x0cjP", "a JPEG 2000 picture"),
+    (b"\x00\x00\x00\x0cJXL", "a JPEG XL picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\x00\x00\x01\x00", "an icon (ico)"),
+    (b"%!PS", "PostScript"),
+    (b"ID3", "an MP3 sound"),
+    (b"\xff\xfb", "an MP3 sound"),
+    (b"OggS", "an Ogg sound"),
+    (b"fLaC", "a FLAC sound"),
+    (b"\x1a\x45\xdf\xa3", "a WebM or Matroska video"),
+    (b"PAR1", "a parquet table"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a numpy array"),
+    (b"\x80\x02", "a Python pickle"),
+    (b"\x80\x03", "a Python pickle"),
+    (b"\x80\x04", "a Python pickle"),
+    (b"\x80\x05", "a Python pickle"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a Windows program"),
+    (b"version https://git-lfs", "a Git LFS pointer (run `git lfs pull` to fetch the file itself)"),
+)
+
+_RIFF = {b"WEBP": "a WebP picture", b"WAVE": "a WAV sound", b"AVI ": "an AVI video"}
+
+_BRANDS = {
+    b"heic": "a HEIC picture",
+    b"heix": "a HEIC picture",
+    b"mif1": "a HEIF picture",
+    b"avif": "an AVIF picture",
+}
+
+_TEXTS: tuple[tuple[str, str], ...] = (
+    ("<!doctype html", "a web page (HTML)"),
+    ("<html", "a web page (HTML)"),
+    ("<svg", "an SVG drawing"),
+    ("<?xml", "XML"),
+    ("{", "JSON"),
+    ("[", "JSON"),
+)
+
+
+def starts_like(head: bytes) -> str:
+    """What a file with these first bytes looks like, as "a PDF", "text" or "unknown data (00 ff ...)"."""
+    if not head:
+        return "nothing (it is empty)"
+    if head[:4] == b"RIFF" and head[8:12] in _RIFF:
+        return _RIFF[head[8:12]]
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "an MP4 video")
+    found = next((name for start, name in _STARTS if head.startswith(start)), None)
+    return found or _text(head) or f"unknown data ({head[:4].hex(' ')} ...)"
+
+
+def _text(head: bytes) -> str | None:
+    """The kind of text this is, or None where it is none."""
+    for encoding in ("utf-8-sig", "utf-16") if head[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
+        try:
+            text = head[: len(head) - len(head) % 2].decode(encoding, errors="strict")
+        except UnicodeDecodeError as error:
+            if error.start < len(head) - 4:  # not merely a character cut in half at the end
+                continue
+            text = head[: error.start].decode(encoding)
+        if all(character.isprintable() or character.isspace() for character in text):
+            begin = text.lstrip().lower()
+            return next((kind for start, kind in _TEXTS if begin.startswith(start)), "text")
+    return None

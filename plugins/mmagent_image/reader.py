@@ -1,0 +1,184 @@
+"""Reading pictures: any source to an RGB picture, or one sentence that says why not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+import sys
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from mmagent.errors import UserError, did_you_mean
+from mmagent.sniff import starts_like
+from mmagent_image import image_format
+from mmagent_image.pixels import from_array, to_rgb
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmagent_image.encoder import ImageEncoder
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+READS = "Pictures are JPEG, PNG, WebP, GIF, BMP or TIFF."
+MAX_BYTES = 1 << 30  # a file of more than 1 GiB is no photograph
+
+
+class ImageReader:
+    """The working half of the modality `image`; a raw value is an RGB `PIL.Image.Image`."""
+
+    def load(self, source: object) -> Image.Image:
+        """The RGB picture of a path, bytes, "-" (stdin), an open binary file, a PIL picture or a numpy array.
+
+        Raises `UserError` for what is missing, unreadable, damaged or no picture.
+        """
+        if isinstance(source, Image.Image):
+            return to_rgb(source)
+        if isinstance(source, np.ndarray):
+            return from_array(source)
+        if isinstance(source, bytes | bytearray | memoryview):
+            return decode(bytes(source), "the data")
+        if isinstance(source, str) and source == "-":
+            return decode(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")
+        if isinstance(source, str | os.PathLike):
+            word = os.fspath(source)
+            return decode(read_file(word), word)
+        if callable(read := getattr(source, "read", None)):
+            return decode(_binary(read(MAX_BYTES + 1)), str(getattr(source, "name", "the open file")))
+        raise UserError(
+            f"a picture cannot be made of a {type(source).__name__}. Give a path, bytes, '-' for standard "
+            "input, a PIL picture or a numpy array."
+        )
+
+    def describe(self, raw: Image.Image) -> str:
+        """The picture's size in pixels."""
+        return f"picture, {raw.width} x {raw.height} pixels"
+
+    def fingerprint(self, raw: Image.Image) -> str:
+        """sha256 of size and RGB pixels: the same picture has the same one in every lossless format."""
+        rgb = raw if raw.mode == "RGB" else to_rgb(raw)
+        digest = hashlib.sha256(f"image {rgb.width} x {rgb.height} RGB\n".encode())
+        digest.update(rgb.tobytes())
+        return digest.hexdigest()
+
+    def load_encoder(
+        self,
+        location: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool = False,
+    ) -> ImageEncoder:
+        """The frozen transformers vision model in a directory or under a hub id. Raises `UserError`."""
+        from mmagent_image.encoder import ImageEncoder
+
+        return ImageEncoder.load(location, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+
+
+def read_file(name: str) -> bytes:
+    """The content of a file or pipe. Raises `UserError` where it is missing, a directory or unreadable."""
+    if name.startswith(("http://", "https://")):
+        raise UserError(f"{name} is an address, and pictures are read from files. Download it first.")
+    if not name:
+        raise UserError("the name of the picture is empty. Give a path, or '-' for standard input.")
+    path = Path(name)
+    try:
+        with path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                raise UserError(f"{name} is a device, not a picture. Give a file, or '-' for standard input.")
+            return stream.read(MAX_BYTES + 1)
+    except IsADirectoryError as error:
+        raise UserError(f"{name} is a directory, not a picture. Give one file of it.") from error
+    except PermissionError as error:
+        if path.is_dir():
+            raise UserError(f"{name} is a directory, not a picture. Give one file of it.") from error
+        raise UserError(f"{name} may not be read: permission denied. Change its permissions.") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"there is no file {name}. {_what_there_is(path)}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name} cannot be read: {error}. Check the path.") from error
+
+
+def decode(data: bytes, name: str) -> Image.Image:
+    """The RGB picture in the content of a file; of an animation the first frame.
+
+    Raises `UserError` for content that is empty, no picture, damaged, too large or without pixels.
+    """
+    if not data:
+        raise UserError(f"{name} is empty (0 bytes), so there is no picture in it. {READS}")
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{name} has more than {MAX_BYTES >> 30} GiB. Make the picture smaller first.")
+    kind = image_format(data[:64])
+    if kind is None:
+        raise UserError(f"{name} is not a picture: it starts like {starts_like(data[:4096])}. {READS}")
+    if 0 in (size := _announced_size(kind, data)):
+        raise UserError(f"{name} has no pixels: it is {size[0]} x {size[1]}. Give a whole picture.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about metadata and about pictures that are large but allowed
+            with Image.open(BytesIO(data), formats=FORMATS) as image:
+                image.load()
+                return to_rgb(image, name)
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise UserError(
+            f"{name} unpacks to too many pixels{_by(size)}; at most {most} million are read. "
+            "Make it smaller first."
+        ) from error
+    except (UserError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"{name} starts like a {kind} picture but is damaged or cut off. Copy it again."
+        ) from error
+    except Exception as error:  # decoders raise a dozen kinds on damaged data
+        raise UserError(
+            f"{name} is a {kind} picture that is damaged or cut off ({error or type(error).__name__}). "
+            "Copy it again."
+        ) from error
+
+
+def _binary(content: Any) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    raise UserError("the open file gives text, not bytes. Open it with mode 'rb'.")
+
+
+def _announced_size(kind: str, data: bytes) -> tuple[int, int]:
+    """Width and height in the header of a PNG, GIF or BMP; (-1, -1) where it is not so easily said."""
+    try:
+        if kind == "PNG":
+            width, height = struct.unpack_from(">II", data, 16)
+        elif kind == "GIF":
+            width, height = struct.unpack_from("<HH", data, 6)
+        elif kind == "BMP" and data[14] >= 40:
+            width, height = struct.unpack_from("<ii", data, 18)
+        else:
+            return -1, -1
+    except (struct.error, IndexError):
+        return -1, -1
+    return width, height
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f" ({size[0]:,} x {size[1]:,})" if size[0] > 0 else ""
+
+
+def _what_there_is(path: Path) -> str:
+    """What the folder of a missing file holds, as the end of a sentence about it."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"There is no folder {folder} either. Check the path."
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
+    except OSError:
+        return "Check the path."
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"The folder holds: {shown or 'nothing'}.{did_you_mean(path.name, names)}"
