@@ -1,4 +1,4 @@
-"""From a question to what the core reads: the template, the shots that fit, the prefixes, and the memory's vote."""
+"""From a question to what the core reads: its template, the shots that fit, the prefixes, the vote."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ class Composer:
             name = str(options.prompt)
             if shots and not options.memory and not template_uses(name, "shots"):
                 raise UserError(
-                    f"the prompt {name} has no place for shots, and the shot memory is off, so the shots would "
-                    "go unheard. Turn the memory on, or loop over shots in the prompt."
+                    f"the prompt {name} has no place for shots, and the shot memory is off, so the shots "
+                    "would go unheard. Turn the memory on, or loop over shots in the prompt."
                 )
             return name
         if request.choices:
@@ -161,7 +161,7 @@ class Composer:
         template: str,
         options: Options,
     ) -> tuple[Rendered[Soft], int, int]:
-        """The prompt with as many shots as the context holds, how many those are, and its length in tokens."""
+        """The prompt with as many shots as the context holds, their number, and its length in tokens."""
 
         def made(places: Sequence[int]) -> tuple[Rendered[Soft], int, int]:
             chosen = [self._prompt_shot(shots, place, question) for place in sorted(places)]
@@ -240,7 +240,7 @@ def _length(core: Core, parts: Sequence[str | Soft]) -> int:
 def _most_that_fit(
     made: Callable[[int], tuple[Rendered[Soft], int, int]], most: int, room: float
 ) -> tuple[Rendered[Soft], int, int]:
-    """The prompt with the largest number of shots, up to `most`, that is no longer than `room` (by bisection)."""
+    """The prompt with the most shots, up to `most`, that is no longer than `room` (by bisection)."""
     low, best = 0, made(0)
     while low < most:
         middle = (low + most + 1) // 2

@@ -94,7 +94,7 @@ class Decoder:
         return self._answer(composed, text, confidence, len(made.token_ids), made.n_prompt)
 
     def _chosen(self, composed: Composed, scores: Sequence[ChoiceScore]) -> Answer:
-        """The likeliest choice; a bundle may calibrate the probability of choices apart from that of answers."""
+        """The likeliest choice; a bundle may calibrate choices apart from answers."""
         choices = composed.choices or ()
         shares = choice_probabilities({c: one.normalised for c, one in zip(choices, scores, strict=True)})
         best = max(shares, key=lambda choice: shares[choice])
@@ -147,7 +147,7 @@ class _Stream:
 
 
 def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
-    """Cut jobs into batches of one kind, of like length; those that share shots together, so they are read once."""
+    """Cut jobs into batches of one kind and like length; jobs that share shots stay together."""
     members: dict[int, int] = {}
     for job in jobs:
         if job.composed.n_shots:

@@ -95,15 +95,15 @@ class MemorySettings:
         """Fill what is None from the shots' own similarities.
 
         A query counts as near while its distance to the nearest shot is at most twice the typical distance
-        from a shot to its nearest fellow (and its similarity at least 0.5); typical neighbours get a weight
-        near 1. beta is such that a typical neighbour outvotes all answers at average similarity together, ten
-        to one.
+        from a shot to its nearest fellow, and its similarity is at least 0.5 (0.25 where the mean is taken
+        off); typical neighbours get a weight near 1. beta is such that a typical neighbour outvotes all
+        answers at average similarity together, ten to one.
         """
         near, average = _own_similarities(keys)
         distance = max(1.0 - near, 0.02)
-        threshold = max(1.0 - 2.0 * distance, 0.5)
-        slope = min(max(5.0 / distance, 10.0), 50.0)
-        beta = min(max(math.log(10.0 * max(n_answers, 1)) / max(near - average, 0.05), 5.0), 50.0)
+        threshold = max(1.0 - 2.0 * distance, 0.5 if self.mean is None else 0.25)
+        slope = min(max(5.0 / distance, 15.0), 50.0)
+        beta = min(max(math.log(10.0 * max(n_answers, 1)) / max(near - average, 0.05), 5.0), 30.0)
         return replace(
             self,
             beta=beta if self.beta is None else self.beta,

@@ -38,8 +38,8 @@ OWN = "mmagent"
 # Words that options, row keys and keyword arguments of `ask` already mean, so no modality can be called so.
 RESERVED = frozenset(
     "question shot shots memory choices bundle core prompt device dtype max_tokens temperature top_p seed"
-    " json batch out resume trust_remote_code debug help version on_text context_shots answer confidence error"
-    " text".split()
+    " json batch out resume trust_remote_code debug help version on_text context_shots answer confidence"
+    " error text".split()
 )
 
 
@@ -110,7 +110,7 @@ class Plugins:
 
     modalities, adapters, bundles  what was registered, by name
     problems                       plugins that are out
-    slow                           plugins that work but took more than half a second to import
+    slow                           strangers' plugins that work but took over half a second to import
     """
 
     def __init__(self) -> None:
@@ -195,7 +195,7 @@ class Plugins:
             )
             self._take(one)
             one.manager = manager
-            if one.seconds > SLOW_SECONDS:
+            if one.seconds > SLOW_SECONDS and not one.ours:
                 reason = (
                     f"importing {one.entry.value} took {one.seconds:.1f} s, which every command waits for"
                 )
@@ -249,6 +249,7 @@ class Plugins:
             if room.get(thing.name) is thing:
                 del room[thing.name]
         one.brings, one.commands, one.manager = [], [], None
+        self.slow = [problem for problem in self.slow if problem.plugin != one.entry.name]
 
     def _unresolved(self, dotted: str, error: BaseException) -> str:
         """The sentence for a dotted path that cannot be imported."""

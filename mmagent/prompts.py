@@ -11,9 +11,10 @@ template that leaves out a picture it was given.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -123,30 +124,21 @@ class _Markers(Generic[M]):
 
 def template_names() -> list[str]:
     """The templates that come with mmagent, by the names that `--prompt` takes."""
-    found = (entry.name for entry in resources.files(PACKAGE).iterdir())
-    return sorted(name[:-6] for name in found if name.endswith(".jinja") and not name.startswith("_"))
+    return sorted(name[:-6] for name in _builtins() if not name.startswith("_"))
 
 
 def check_template(template: str | Path, modalities: Sequence[str]) -> None:
     """Raise UserError for a template that does not exist, is no Jinja, or uses a variable there never is."""
-    from jinja2 import TemplateSyntaxError
-
     name, source = _source(template)
-    try:
+    with _explained(name):
         _compiled(name, source, tuple(sorted((*FIXED, *modalities))))
-    except TemplateSyntaxError as error:
-        raise UserError(f"{name}, line {error.lineno}: {error.message}.") from error
 
 
 def template_uses(template: str | Path, variable: str) -> bool:
-    """Whether a template mentions a variable at all, such as ``shots``. Raises UserError for a wrong template."""
-    from jinja2 import TemplateSyntaxError, meta
-
+    """Whether a template mentions a variable, such as ``shots``. Raises UserError for a wrong template."""
     name, source = _source(template)
-    try:
-        return variable in meta.find_undeclared_variables(_environment().parse(source, name=name))
-    except TemplateSyntaxError as error:
-        raise UserError(f"{name}, line {error.lineno}: {error.message}.") from error
+    with _explained(name):
+        return variable in _variables(name, source)
 
 
 def with_article(text: str) -> str:
@@ -211,7 +203,7 @@ def _source(template: str | Path) -> tuple[str, str]:
     """The name to show and the text of a template, by built-in name or by path."""
     known = template_names()
     if isinstance(template, str) and template in known:
-        return f"{template}.jinja", _builtin(f"{template}.jinja")
+        return f"{template}.jinja", _builtins()[f"{template}.jinja"]
     path = Path(template)
     try:
         return str(template), path.read_text(encoding="utf-8")
@@ -225,16 +217,26 @@ def _source(template: str | Path) -> tuple[str, str]:
         ) from error
 
 
-def _builtin(name: str) -> str:
-    return resources.files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
+@lru_cache(maxsize=1)
+def _builtins() -> dict[str, str]:
+    """The templates that come with mmagent, by file name."""
+    files = (entry for entry in resources.files(PACKAGE).iterdir() if entry.name.endswith(".jinja"))
+    return {entry.name: entry.read_text(encoding="utf-8") for entry in files}
 
 
 def _run(name: str, source: str, variables: Mapping[str, Any]) -> Any:
     """Render and return the template's module: its text, and what it set (`stop`, `drop`, `answer`)."""
+    with _explained(name):
+        return _compiled(name, source, tuple(sorted(variables))).make_module(dict(variables))
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn what Jinja raises into one line that names the template."""
     from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
 
     try:
-        return _compiled(name, source, tuple(sorted(variables))).make_module(dict(variables))
+        yield
     except TemplateSyntaxError as error:
         raise UserError(f"{name}, line {error.lineno}: {error.message}.") from error
     except UndefinedError as error:
@@ -244,25 +246,31 @@ def _run(name: str, source: str, variables: Mapping[str, Any]) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _compiled(name: str, source: str, known: tuple[str, ...]) -> Template:
-    """Compile a template once per set of variables, after checking that it uses no other."""
+def _variables(name: str, source: str) -> frozenset[str]:
+    """The variables that a template uses and does not set itself."""
     from jinja2 import meta
 
     environment = _environment()
     used = meta.find_undeclared_variables(environment.parse(source, name=name))
-    for word in sorted(used - set(known) - set(environment.globals)):
+    return frozenset(used) - set(environment.globals)
+
+
+@lru_cache(maxsize=64)
+def _compiled(name: str, source: str, known: tuple[str, ...]) -> Template:
+    """Compile a template once per set of variables, after checking that it uses no other."""
+    for word in sorted(_variables(name, source) - set(known)):
         given = sorted(set(known) - set(FIXED))
         raise UserError(
             f"{name} uses a variable called {word!r}. There are: {', '.join((*FIXED, *given))}"
             f"{'' if given else ' (and image or another modality, where one is given)'}."
             f"{did_you_mean(word, known)}"
         )
-    return environment.from_string(source)
+    return _environment().from_string(source)
 
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    from jinja2 import FunctionLoader, StrictUndefined
+    from jinja2 import DictLoader, StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Strict(StrictUndefined):
@@ -282,7 +290,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
-        loader=FunctionLoader(_load_builtin),
+        loader=DictLoader(_builtins()),  # what an include or import may reach
     )
     environment.filters["with_article"] = with_article
     return environment
@@ -292,9 +300,3 @@ def _attributes(view: _ShotView | _Item) -> tuple[str, list[str]]:
     if isinstance(view, _ShotView):
         return "shot", ["answer", "media", "question"]
     return "medium", ["label", "modality"]
-
-
-def _load_builtin(name: str) -> str | None:
-    """What `{% include %}` and `{% import %}` may reach: mmagent's own templates and nothing else."""
-    known = {entry.name for entry in resources.files(PACKAGE).iterdir() if entry.name.endswith(".jinja")}
-    return _builtin(name) if name in known else None

@@ -21,7 +21,7 @@ class Shot:
     """An answered example: it stands in the prompt, and it votes in the shot memory.
 
     question  None: it answers whatever is asked
-    source    where it came from, for people
+    source    where it came from, for people; its files, unless given
     """
 
     answer: str
@@ -34,6 +34,7 @@ class Shot:
         if not answer:
             raise UserError(f"a shot{f' ({self.source})' if self.source else ''} has an empty answer.")
         object.__setattr__(self, "answer", answer)
+        object.__setattr__(self, "source", self.source or _files(self.media))
         object.__setattr__(self, "question", " ".join((self.question or "").split()) or None)
 
 
@@ -62,18 +63,17 @@ def sources_of(value: object) -> list[object]:
 
 
 def as_shot(shot: Shot | Mapping[str, Any], modalities: Collection[str], number: int) -> Shot:
-    """A shot from a shot or from a mapping such as ``{"image": "a.png", "answer": "dax"}``. Raises UserError."""
+    """A shot, given as one or as a mapping like ``{"image": "a.png", "answer": "dax"}``. Raises UserError."""
     if isinstance(shot, Shot):
-        return (
-            shot if shot.source else Shot(shot.answer, shot.question, shot.media, _name(shot.media, number))
-        )
+        return shot
     if not isinstance(shot, Mapping):
         raise UserError(f"shot {number} is {shot!r:.60}; it must be a Shot or a mapping with an answer.")
     known = [*modalities, "question", "answer"]
     for key in shot:
         if key not in known:
             raise UserError(
-                f"shot {number} has an entry {key!r}. There are: {', '.join(known)}.{did_you_mean(key, known)}"
+                f"shot {number} has an entry {key!r}. There are: {', '.join(known)}."
+                f"{did_you_mean(key, known)}"
             )
     return shot_from_row(shot, modalities, None, f"shot {number}")
 
@@ -85,11 +85,11 @@ def shot_from_row(row: Mapping[str, Any], modalities: Collection[str], base: Pat
         found = "has no answer" if answer is None or answer == "" else f"has the answer {answer!r:.40}"
         raise UserError(f'{where} {found}; a shot needs "answer" as text.')
     media = media_from_row(row, modalities, base, where)
-    return Shot(str(answer), _text(question, "question", where), media, _name(media, where))
+    return Shot(str(answer), _text(question, "question", where), media)
 
 
 def parse_shot(text: str, modalities: Collection[str]) -> dict[str, Any]:
-    """Read ``image=a.png,question=what is this?,answer=dax``; a comma before another key separates. Raises UserError."""
+    """Read ``image=a.png,question=what?,answer=dax``; a comma before a key separates. Raises UserError."""
     known = [*modalities, "question", "answer"]
     keys = "|".join(map(re.escape, known))
     pieces = re.split(rf"(?:^|,)\s*({keys})\s*=", text)
@@ -137,7 +137,7 @@ def request_from_row(row: Mapping[str, Any], modalities: Collection[str], base: 
 def media_from_row(
     row: Mapping[str, Any], modalities: Collection[str], base: Path | None, where: str
 ) -> dict[str, list[object]]:
-    """The media of a row by modality, in the order of the row's keys; paths are joined to `base` if there is one."""
+    """The media of a row by modality, in the row's order; paths are joined to `base` if there is one."""
     media: dict[str, list[object]] = {}
     for key in (key for key in row if key in modalities):
         sources = sources_of(row[key])
@@ -171,9 +171,9 @@ def _text(value: object, key: str, where: str) -> str | None:
     raise UserError(f'{where}: "{key}" must be text, not {value!r:.60}.')
 
 
-def _name(media: Media, fallback: str | int) -> str:
-    """What to call a shot: its files, or its number."""
-    paths = [
+def _files(media: Media) -> str:
+    """The files behind some media, to call a shot by; empty where there are none."""
+    paths = (
         str(source) for sources in media.values() for source in sources if isinstance(source, str | Path)
-    ]
-    return " + ".join(paths) or (fallback if isinstance(fallback, str) else f"shot {fallback}")
+    )
+    return " + ".join(paths)

@@ -77,7 +77,7 @@ class ShotSet:
                 [shot.answer for shot in shots],
                 codec,
                 bank.settings,
-                sources=[shot.source for shot in shots],
+                sources=[self.shots[place].shot.source or f"shot {place + 1}" for place in bank.places],
             )
         return self._memories[key].mixer(joint_key([percepts], settings_of)[0], question)
 
@@ -99,7 +99,9 @@ class ShotSet:
             bank = None
             if places and kind:
                 keys = joint_key([self.shots[place].percepts for place in places], settings_of)
-                settings = replace(settings_of(kind[0]), mean=None, projection=None)  # the keys have them
+                n_answers = len({self.shots[place].shot.answer for place in places})
+                settings = settings_of(kind[0]).completed(keys, n_answers)
+                settings = replace(settings, mean=None, projection=None)  # the keys have them
                 bank = _Bank(places, keys, settings)
             self._banks[kind] = bank
         return self._banks[kind]

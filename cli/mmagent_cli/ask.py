@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,6 +20,7 @@ from mmagent_cli.state import State
 if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.answer import Answer
+    from mmagent.batch import BatchReport
 
 __all__ = ["add", "parse_choices"]
 
@@ -33,8 +36,8 @@ def run(context: typer.Context, options: AskOptions) -> int | None:
     """Check the options, wake the agent, answer; the exit code."""
     state: State = context.obj
     _check(options)
-    if options.batch:
-        return _batch(options, state)
+    if options.batch and options.out:
+        return _batch(options, state, options.batch, options.out)
     _single(options, state)
     return None
 
@@ -44,19 +47,14 @@ def _single(options: AskOptions, state: State) -> None:
     choices = parse_choices(options.choices) if options.choices is not None else None
     shots = _shots(options, plugins)
     media = _read(options.media, plugins)
-    if not media and not (options.question or "").strip():
-        raise UserError(f"nothing to ask about. Give a question, or an input with {_media_flags(plugins)}.")
+    if not media:
+        _check_words(options.question or "", plugins)
     agent = _wake(options, state)
     writer = _Writer() if sys.stdout.isatty() and not options.json and choices is None else None
+    given = {**_settings(options), **media}
     with progress.patience("thinking") as end_waiting:
-        answer = agent.ask(
-            options.question,
-            shots=shots,
-            choices=choices,
-            on_text=writer.after(end_waiting) if writer else None,
-            **_settings(options),
-            **media,
-        )
+        on_text = writer.after(end_waiting) if writer else None
+        answer = agent.ask(options.question, shots=shots, choices=choices, on_text=on_text, **given)
     _write(answer, options, writer)
     if state.debug:
         failure.say(
@@ -64,18 +62,27 @@ def _single(options: AskOptions, state: State) -> None:
         )
 
 
-def _batch(options: AskOptions, state: State) -> int:
+def _batch(options: AskOptions, state: State, rows: Path, out: Path) -> int:
+    shots = _shots(options, state.plugins)
     agent = _wake(options, state)
     from mmagent.batch import run_batch
 
-    assert options.batch is not None  # held by _check
-    assert options.out is not None
     with progress.bar("answering") as advance:
         report = run_batch(
-            agent, options.batch, options.out, resume=options.resume, progress=advance, **_settings(options)
+            agent, rows, out, resume=options.resume, shots=shots, progress=advance, **_settings(options)
         )
-    failure.say(f"{report.rows} rows answered into {options.out}, {report.errors} of them with an error.")
+    failure.say(f"{_told(report)}. The answers are in {out}.")
     return 1 if report.errors else 0
+
+
+def _told(report: BatchReport) -> str:
+    """How a batch went, in words."""
+    parts = [f"{report.rows} rows in {report.seconds:.1f} s"]
+    if report.resumed:
+        parts.append(f"{report.resumed} of them answered before")
+    if report.errors:
+        parts.append(f'{report.errors} of them with an "error" in place of an answer')
+    return ", ".join(parts)
 
 
 def _wake(options: AskOptions, state: State) -> Agent:
@@ -131,12 +138,7 @@ def _check_batch(options: AskOptions) -> None:
         raise UserError("--batch needs --out FILE, where the answers are written.")
     if options.batch and options.out.resolve() == options.batch.resolve():
         raise UserError(f"--out would overwrite the rows in {options.batch}. Name another file.")
-    own = {
-        "question": options.question,
-        "--shot": options.shot,
-        "--shots": options.shots,
-        "--choices": options.choices,
-    }
+    own: dict[str, Any] = {"question": options.question, "--choices": options.choices}
     own |= {f"--{name}": sources for name, sources in options.media.items()}
     for name, value in own.items():
         if value:
@@ -173,6 +175,19 @@ def _read(media: Mapping[str, list[str]], plugins: Plugins) -> dict[str, list[An
     """Read every input before torch is imported, so that a wrong path is told at once. Raises `UserError`."""
     readers = {name: plugins.resolve(plugins.modalities[name].reader)() for name in media}
     return {name: [readers[name].load(source) for source in sources] for name, sources in media.items()}
+
+
+def _check_words(question: str, plugins: Plugins) -> None:
+    """Refuse a question without inputs that asks nothing, or that is a file's name. Raises `UserError`."""
+    if not question.strip():
+        raise UserError(f"nothing to ask about. Give a question, or an input with {_media_flags(plugins)}.")
+    with contextlib.suppress(OSError, ValueError):  # most questions are no path at all
+        with open(question, "rb") as file:
+            head = file.read(4096)
+        for name, modality in plugins.modalities.items():
+            if modality.sniff(head):
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{question} is a file, not a question. Ask about it with {flag} {question}.")
 
 
 def _media_flags(plugins: Plugins) -> str:

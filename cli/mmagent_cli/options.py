@@ -33,7 +33,7 @@ class AskOptions:
     question: Annotated[
         str | None,
         typer.Argument(
-            metavar="[QUESTION]", help="What to ask. Without it the input is described.", show_default=False
+            metavar="QUESTION", help="What to ask. Without it the input is described.", show_default=False
         ),
     ] = None
     shot: Annotated[
@@ -123,7 +123,12 @@ class AskOptions:
     ] = 0
     json: Annotated[bool, _option("--json", help="Print one JSON object.")] = False
     batch: Annotated[
-        Path | None, _option("--batch", metavar="FILE", help="Answer every row of a .jsonl file.")
+        Path | None,
+        _option(
+            "--batch",
+            metavar="FILE",
+            help="Answer every row of a .jsonl file; shots given here serve every row.",
+        ),
     ] = None
     out: Annotated[
         Path | None, _option("--out", metavar="FILE", help="Where --batch writes its answers.")
@@ -143,7 +148,7 @@ def ask_command(
     known = {modality.name: modality for modality in modalities}
 
     def ask(context: typer.Context, **values: Any) -> int | None:
-        media = {name: [str(source) for source in values.pop(name) or ()] for name in known}
+        media = {name: list(values.pop(name) or ()) for name in known}
         given = {name: sources for name, sources in media.items() if sources}
         return run(context, AskOptions(**values, media=given))
 
@@ -169,6 +174,7 @@ def ask_command(
 def _media_option(modality: Modality) -> Any:
     flag = f"--{modality.name.replace('_', '-')}"
     text = modality.help[:1].upper() + modality.help[1:].rstrip(".")
+    option = _option(flag, metavar="FILE", help=f"{text}. Repeatable; - reads stdin.", path_type=str)
     return Annotated[
-        list[Path] | None, _option(flag, metavar="FILE", help=f"{text}. Repeatable; - reads stdin.")
-    ]
+        list[str] | None, option
+    ]  # path_type: the shell completes files, the text stays as typed

@@ -19,13 +19,25 @@ def to_tensor(pictures: np.ndarray) -> Tensor:  # type: ignore[type-arg]
 
 def resize(x: Tensor, side: int) -> Tensor:
     """(B, 3, S, S) to (B, 3, side, side), bilinear with antialiasing."""
-    return x if x.shape[-1] == side else F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    return (
+        x
+        if x.shape[-1] == side
+        else F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    )
 
 
 def affine(
-    x: Tensor, side: int, rng: torch.Generator, *, zoom: tuple[float, float], shift: float, turn: float = 0.0,
-    shear: float = 0.0, mirror: bool = False, fill: float | None = None,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    side: int,
+    rng: torch.Generator,
+    *,
+    zoom: tuple[float, float],
+    shift: float,
+    turn: float = 0.0,
+    shear: float = 0.0,
+    mirror: bool = False,
+    fill: float | None = None,
+) -> Tensor:
     """A random zoom, shift, turn (radians) and shear of each picture, sampled straight to `side` pixels.
 
     What comes in from outside is the border pixel, or the value `fill` where given.

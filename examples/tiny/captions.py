@@ -1,4 +1,6 @@
-"""What is true of each training picture, and the sentences that say so. Sentences only: no question is ever made here."""
+"""What is true of each training picture, and the sentences that say so. Sentences only: no question is ever
+made here.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def nlvr_statements(row: dict[str, Any]) -> list[Statement]:
 
 
 def easy_vqa_scene(pixels: np.ndarray, label: str) -> tuple[Item, ...] | None:  # type: ignore[type-arg]
-    """The one shape of an easy-VQA picture with its place and size, measured in its pixels; None if not told."""
+    """The one shape of an easy-VQA picture with its place and size, measured in its pixels; None if not
+    told.
+    """
     words = label.split()
     if len(words) != 2:
         return None
@@ -75,7 +79,7 @@ def easy_vqa_scene(pixels: np.ndarray, label: str) -> tuple[Item, ...] | None:  
 def easy_vqa_statements(source: Source) -> list[list[Statement]]:
     """Per picture its sentence, as for a drawn scene."""
     out = []
-    for pixels, label in zip(source.pictures, source.labels):
+    for pixels, label in zip(source.pictures, source.labels, strict=True):
         scene = easy_vqa_scene(pixels, label)
         out.append(scene_statements(scene) if scene else [])
     return out

@@ -1,6 +1,8 @@
-"""Invented handwritten characters: a class is a few random strokes, an example is the same strokes by an unsteady hand.
+"""Invented handwritten characters: a class is a few random strokes, an example is the same strokes by an
+unsteady hand.
 
-They teach the encoder what makes two drawings the same character without naming any alphabet that the table tests.
+They teach the encoder what makes two drawings the same character without naming any alphabet that the table
+tests.
 """
 
 from __future__ import annotations
@@ -27,11 +29,16 @@ def character(seed: int) -> list[Stroke]:
             radius, a0 = rng.uniform(0.1, 0.3), rng.uniform(0, 2 * math.pi)
             sweep = rng.choice((math.pi * 0.8, math.pi * 1.3, 2 * math.pi)) * rng.choice((-1, 1))
             points = [
-                (start[0] + radius * math.cos(a0 + sweep * i / 8), start[1] + radius * math.sin(a0 + sweep * i / 8))
+                (
+                    start[0] + radius * math.cos(a0 + sweep * i / 8),
+                    start[1] + radius * math.sin(a0 + sweep * i / 8),
+                )
                 for i in range(9)
             ]
         else:  # a bent line
-            points = [start] + [(rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9)) for _ in range(rng.choice((2, 3)))]
+            points = [start] + [
+                (rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9)) for _ in range(rng.choice((2, 3)))
+            ]
         strokes.append(points)
         end = points[-1]
     return strokes
@@ -43,13 +50,19 @@ def _curve(points: Stroke, steps: int = 14) -> Stroke:
         return points
     padded = [points[0], *points, points[-1]]
     out: Stroke = []
-    for p0, p1, p2, p3 in zip(padded, padded[1:], padded[2:], padded[3:]):
+    for p0, p1, p2, p3 in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
         for i in range(steps):
             t = i / steps
             out.append(
                 tuple(  # type: ignore[arg-type]
-                    0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t * t + (3 * b - a - 3 * c + d) * t**3)
-                    for a, b, c, d in zip(p0, p1, p2, p3)
+                    0.5
+                    * (
+                        2 * b
+                        + (c - a) * t
+                        + (2 * a - 5 * b + 4 * c - d) * t * t
+                        + (3 * b - a - 3 * c + d) * t**3
+                    )
+                    for a, b, c, d in zip(p0, p1, p2, p3, strict=True)
                 )
             )
     return [*out, points[-1]]

@@ -23,7 +23,9 @@ BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 
 
 def real_text(data: Path) -> list[str]:
-    """Passages of about 1,000 characters: novels, plays, encyclopaedia, school sums, table questions, reviews."""
+    """Passages of about 1,000 characters: novels, plays, encyclopaedia, school sums, table questions,
+    reviews.
+    """
     out: list[str] = []
     wiki = (data / "text/wikitext2_train.txt").read_text(encoding="utf8")
     wiki = re.sub(r" @(.)@ ", r"\1", wiki).replace(" <unk>", " something")
@@ -49,9 +51,11 @@ def train_tokenizer(data: Path, out: Path, *, documents: int = 40_000) -> PreTra
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(WORDS), special_tokens=[PAD, BOS, EOS], show_progress=False,
+        vocab_size=VOCABULARY - len(WORDS),
+        special_tokens=[PAD, BOS, EOS],
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     written = ["".join(span for span, _ in Pen(f"tokenizer {i}").document()) for i in range(documents)]
     visual = re.compile(r"<v\d+\.\d>")
     tokenizer.train_from_iterator([visual.sub("", text) for text in written] + real_text(data)[::3], trainer)
@@ -60,7 +64,12 @@ def train_tokenizer(data: Path, out: Path, *, documents: int = 40_000) -> PreTra
         single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
     )
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD, model_max_length=1024, padding_side="left"
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
+        model_max_length=1024,
+        padding_side="left",
     )
     fast.save_pretrained(out)
     return fast
@@ -69,7 +78,9 @@ def train_tokenizer(data: Path, out: Path, *, documents: int = 40_000) -> PreTra
 class Batches:
     """Packed rows without end: documents never see each other (block mask), positions start anew in each."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, real: list[str], *, seed: int, rows: int, length: int) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, real: list[str], *, seed: int, rows: int, length: int
+    ) -> None:
         self.backend, self.real = tokenizer.backend_tokenizer, real
         self.bos, self.pad = tokenizer.bos_token_id, tokenizer.pad_token_id
         self.seed, self.rows, self.length = seed, rows, length
@@ -77,7 +88,9 @@ class Batches:
     def encode(self, doc: Doc) -> tuple[list[int], list[float]]:
         """Token ids and their weights, the beginning of text first."""
         ids, weights = [self.bos], [0.0]
-        for piece, (_, weight) in zip(self.backend.encode_batch([t for t, _ in doc], add_special_tokens=False), doc):
+        for piece, (_, weight) in zip(
+            self.backend.encode_batch([t for t, _ in doc], add_special_tokens=False), doc, strict=True
+        ):
             ids += piece.ids
             weights += [weight] * len(piece.ids)
         return ids[: self.length], weights[: self.length]
@@ -88,8 +101,12 @@ class Batches:
             yield [(rng.choice(self.real), 0.3)] if rng.random() < REAL_SHARE / 2 else pen.document()
 
     def batch(self, step: int, hardness: float) -> dict[str, Tensor]:
-        """Batch number `step`: ids, weights, positions (rows, length) and mask (rows, 1, length, length) bool."""
-        rows: list[tuple[list[int], list[float], list[int], list[int]]] = [([], [], [], []) for _ in range(self.rows)]
+        """Batch number `step`: ids, weights, positions (rows, length) and mask (rows, 1, length, length)
+        bool.
+        """
+        rows: list[tuple[list[int], list[float], list[int], list[int]]] = [
+            ([], [], [], []) for _ in range(self.rows)
+        ]
         misses = 0
         for number, doc in enumerate(self._documents(step, hardness)):
             ids, weights = self.encode(doc)
@@ -107,4 +124,9 @@ class Batches:
         owner = fill(3, 0)
         causal = torch.ones(self.length, self.length, dtype=torch.bool).tril()
         mask = (owner[:, :, None] == owner[:, None, :]) & causal
-        return {"ids": fill(0, self.pad), "weights": fill(1, 0.0), "positions": fill(2, 0), "mask": mask[:, None]}
+        return {
+            "ids": fill(0, self.pad),
+            "weights": fill(1, 0.0),
+            "positions": fill(2, 0),
+            "mask": mask[:, None],
+        }

@@ -1,7 +1,7 @@
 """Stage `look`: the frozen encoder looks at every training picture once; what it saw is kept on disk.
 
-Also the visual words: the directions in which unseen characters and things differ most, against how much drawings of
-one character differ among themselves (Fisher 1936), cut into equally likely levels.
+Also the visual words: the directions in which unseen characters and things differ most, against how much
+drawings of one character differ among themselves (Fisher 1936), cut into equally likely levels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,19 @@ from typing import Any
 import captions as say
 import numpy as np
 import torch
-from augment import DIGIT, DRAWING, PHOTO, SCENE, SMALL_PHOTO, affine, invert_some, light, quarter_turns, resize, to_tensor
+from augment import (
+    DIGIT,
+    DRAWING,
+    PHOTO,
+    SCENE,
+    SMALL_PHOTO,
+    affine,
+    invert_some,
+    light,
+    quarter_turns,
+    resize,
+    to_tensor,
+)
 from characters import character, draw_character
 from pictures import SIDE, caltech101, cifar10, coco, easy_vqa, mnist, nlvr, omniglot, twemoji
 from scenes import draw, random_scene
@@ -36,75 +48,150 @@ def see(encoder: ResNetModel, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Te
     return told.last_hidden_state.float().flatten(2).transpose(1, 2), told.pooler_output.float().flatten(1)
 
 
-def _looks(data: Path, counts: dict[str, int], views: Path) -> Iterator[tuple[str, Tensor, list[list[say.Statement]]]]:
+def _looks(
+    data: Path, counts: dict[str, int], views: Path
+) -> Iterator[tuple[str, Tensor, list[list[say.Statement]]]]:
     """(source, pictures, statements) in batches, each source as many times as `counts` says."""
     gen, rng = torch.Generator().manual_seed(1), random.Random("looks")
+
     def cut(name: str, n: int, make: Any) -> Iterator[Any]:
         for start in range(0, n, 128):
             yield (name, *make(np.arange(start, min(n, start + 128))))
+
     photos = cifar10(data, "train")
     cifar_words = [say.thing_statements(w) for w in photos.labels]
-    yield from cut("cifar10", counts["cifar10"], lambda at: (
-        light(affine(to_tensor(photos.pictures[at % len(photos)]), SIDE, gen, **SMALL_PHOTO), gen, 0.1),
-        [cifar_words[i % len(photos)] for i in at]))
+    yield from cut(
+        "cifar10",
+        counts["cifar10"],
+        lambda at: (
+            light(affine(to_tensor(photos.pictures[at % len(photos)]), SIDE, gen, **SMALL_PHOTO), gen, 0.1),
+            [cifar_words[i % len(photos)] for i in at],
+        ),
+    )
     with np.load(views) as file:
         where, pictures = file["where"], file["pictures"]
     words = [say.thing_statements(w) for w in caltech101(data, "train", 32).labels]
     rows = np.flatnonzero(where[:, 0] == 0)
-    yield from cut("caltech101", counts["caltech101"], lambda at: (
-        light(affine(to_tensor(pictures[rows[at % len(rows)]]), SIDE, gen, **PHOTO), gen, 0.15),
-        [words[where[rows[i % len(rows)], 1]] for i in at]))
+    yield from cut(
+        "caltech101",
+        counts["caltech101"],
+        lambda at: (
+            light(affine(to_tensor(pictures[rows[at % len(rows)]]), SIDE, gen, **PHOTO), gen, 0.15),
+            [words[where[rows[i % len(rows)], 1]] for i in at],
+        ),
+    )
+
     def scene_batch(at: Any) -> Any:
         scenes = [random_scene(rng) for _ in at]
         drawn = np.stack([np.asarray(draw(s, rng)) for s in scenes])
         return affine(to_tensor(drawn), SIDE, gen, **SCENE), [say.scene_statements(s) for s in scenes]
+
     yield from cut("scene", counts["scene"], scene_batch)
     shapes = easy_vqa(data, "train")
     told = say.easy_vqa_statements(shapes)
     keep = np.array([i for i, t in enumerate(told) if t])
-    yield from cut("easy_vqa", counts["easy_vqa"], lambda at: (
-        affine(to_tensor(shapes.pictures[keep[at % len(keep)]]), SIDE, gen, **SCENE), [told[keep[i % len(keep)]] for i in at]))
+    yield from cut(
+        "easy_vqa",
+        counts["easy_vqa"],
+        lambda at: (
+            affine(to_tensor(shapes.pictures[keep[at % len(keep)]]), SIDE, gen, **SCENE),
+            [told[keep[i % len(keep)]] for i in at],
+        ),
+    )
     digits = mnist(data, "train")
-    yield from cut("mnist", counts["mnist"], lambda at: (
-        invert_some(affine(to_tensor(digits.pictures[at % len(digits)]), SIDE, gen, **DIGIT), gen, 0.25),
-        [say.digit_statements(digits.labels[i % len(digits)]) for i in at]))
+    yield from cut(
+        "mnist",
+        counts["mnist"],
+        lambda at: (
+            invert_some(affine(to_tensor(digits.pictures[at % len(digits)]), SIDE, gen, **DIGIT), gen, 0.25),
+            [say.digit_statements(digits.labels[i % len(digits)]) for i in at],
+        ),
+    )
     letters = omniglot(data, "train")
-    yield from cut("omniglot", counts["omniglot"], lambda at: (
-        affine(quarter_turns(to_tensor(letters.pictures[at % len(letters)]), torch.randint(0, 4, (len(at),), generator=gen)),
-               SIDE, gen, **DRAWING), [say.character_statements() for _ in at]))
-    yield from cut("invented", counts["invented"], lambda at: (
-        to_tensor(np.stack([np.asarray(draw_character(character(int(i)), rng)) for i in at])),
-        [say.character_statements() for _ in at]))
+    yield from cut(
+        "omniglot",
+        counts["omniglot"],
+        lambda at: (
+            affine(
+                quarter_turns(
+                    to_tensor(letters.pictures[at % len(letters)]),
+                    torch.randint(0, 4, (len(at),), generator=gen),
+                ),
+                SIDE,
+                gen,
+                **DRAWING,
+            ),
+            [say.character_statements() for _ in at],
+        ),
+    )
+    yield from cut(
+        "invented",
+        counts["invented"],
+        lambda at: (
+            to_tensor(np.stack([np.asarray(draw_character(character(int(i)), rng)) for i in at])),
+            [say.character_statements() for _ in at],
+        ),
+    )
     emoji = twemoji(data)
-    yield from cut("twemoji", counts["twemoji"], lambda at: (
-        light(affine(to_tensor(emoji.pictures[at % len(emoji)]), SIDE, gen, **(DRAWING | {"turn": 0.1})), gen, 0.1),
-        [say.emoji_statements(emoji.labels[i % len(emoji)]) for i in at]))
+    yield from cut(
+        "twemoji",
+        counts["twemoji"],
+        lambda at: (
+            light(
+                affine(to_tensor(emoji.pictures[at % len(emoji)]), SIDE, gen, **(DRAWING | {"turn": 0.1})),
+                gen,
+                0.1,
+            ),
+            [say.emoji_statements(emoji.labels[i % len(emoji)]) for i in at],
+        ),
+    )
     people = coco(data, "train")
-    yield from cut("coco", counts["coco"], lambda at: (
-        light(affine(to_tensor(people.pictures[at % len(people)]), SIDE, gen, **PHOTO), gen, 0.15),
-        [say.human_statements(people.info[i % len(people)]["captions"]) for i in at]))
+    yield from cut(
+        "coco",
+        counts["coco"],
+        lambda at: (
+            light(affine(to_tensor(people.pictures[at % len(people)]), SIDE, gen, **PHOTO), gen, 0.15),
+            [say.human_statements(people.info[i % len(people)]["captions"]) for i in at],
+        ),
+    )
     boxes = nlvr(data)
-    yield from cut("nlvr", counts["nlvr"], lambda at: (
-        to_tensor(boxes.pictures[at % len(boxes)]), [say.nlvr_statements(boxes.info[i % len(boxes)]) for i in at]))
+    yield from cut(
+        "nlvr",
+        counts["nlvr"],
+        lambda at: (
+            to_tensor(boxes.pictures[at % len(boxes)]),
+            [say.nlvr_statements(boxes.info[i % len(boxes)]) for i in at],
+        ),
+    )
 
 
-def look_all(data: Path, views: Path, encoder: ResNetModel, out: Path, counts: dict[str, int], dtype: torch.dtype) -> None:
+def look_all(
+    data: Path, views: Path, encoder: ResNetModel, out: Path, counts: dict[str, int], dtype: torch.dtype
+) -> None:
     """Write one .npz of features and one .json of statements per source to `out`."""
     out.mkdir(parents=True, exist_ok=True)
     if (out / "done").exists():
         return
     kept: dict[str, tuple[list[Any], list[Any], list[Any]]] = {}
-    for name, x, statements in tqdm(_looks(data, counts, views), desc="look", total=sum(counts.values()) // 128, mininterval=10):
+    for name, x, statements in tqdm(
+        _looks(data, counts, views), desc="look", total=sum(counts.values()) // 128, mininterval=10
+    ):
         grid, pooled = see(encoder, x, dtype)
         parts = kept.setdefault(name, ([], [], []))
-        parts[0].append(grid.half().numpy()), parts[1].append(pooled.half().numpy()), parts[2].extend(statements)
+        (
+            parts[0].append(grid.half().numpy()),
+            parts[1].append(pooled.half().numpy()),
+            parts[2].extend(statements),
+        )
     for name, (grids, pools, statements) in kept.items():
         np.savez(out / f"{name}.npz", grid=np.concatenate(grids), pooled=np.concatenate(pools))
         (out / f"{name}.json").write_text(json.dumps(statements))
     (out / "done").write_text("all sources written\n")
 
 
-def unseen_characters(encoder: ResNetModel, n: int, each: int, dtype: torch.dtype, first: int = FIRST_UNSEEN) -> Tensor:
+def unseen_characters(
+    encoder: ResNetModel, n: int, each: int, dtype: torch.dtype, first: int = FIRST_UNSEEN
+) -> Tensor:
     """Pooled features (n, each, d) of invented characters that no training step has drawn."""
     rng = random.Random("unseen")
     out = []
@@ -123,16 +210,20 @@ def scatter(classes: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     return (means - middle).T @ (means - middle) / (len(means) - 1), centred.T @ centred / freedom, middle
 
 
-def directions(domains: list[list[Tensor]], shares: list[float], n: int, shrink: float = 0.02) -> tuple[Tensor, Tensor]:
+def directions(
+    domains: list[list[Tensor]], shares: list[float], n: int, shrink: float = 0.02
+) -> tuple[Tensor, Tensor]:
     """Fisher's discriminant directions (d, n) over several kinds of pictures, and the common mean (d,).
 
-    What merely tells one kind from another (photographs from characters) is projected out first: it would spend words
-    on what every shot of an episode has in common. Each direction has unit variance within a kind.
+    What merely tells one kind from another (photographs from characters) is projected out first: it would
+    spend words on what every shot of an episode has in common. Each direction has unit variance within a
+    kind.
     """
     stats = [scatter(classes) for classes in domains]
-    between = sum(share * s[0] for share, s in zip(shares, stats))
-    within = sum(share * s[1] for share, s in zip(shares, stats))
-    assert isinstance(between, Tensor) and isinstance(within, Tensor)
+    between = sum(share * s[0] for share, s in zip(shares, stats, strict=True))
+    within = sum(share * s[1] for share, s in zip(shares, stats, strict=True))
+    assert isinstance(between, Tensor)
+    assert isinstance(within, Tensor)
     middle = torch.stack([s[2] for s in stats])
     d = len(between)
     apart = middle[1:] - middle[:1]
@@ -152,7 +243,11 @@ def quantiser(projection: Tensor, mean: Tensor, pooled: Tensor) -> dict[str, Ten
     offset = -(mean @ projection)
     placed = pooled @ projection + offset
     cuts = torch.arange(1, N_LEVELS) / N_LEVELS
-    return {"projection": projection, "offset": offset, "thresholds": torch.quantile(placed, cuts, dim=0).T.contiguous()}
+    return {
+        "projection": projection,
+        "offset": offset,
+        "thresholds": torch.quantile(placed, cuts, dim=0).T.contiguous(),
+    }
 
 
 assert N_WORDS <= 384

@@ -1,4 +1,5 @@
-"""The pictures that the sight of `tiny` is trained on: each source read once into memory, with its held-out part apart.
+"""The pictures that the sight of `tiny` is trained on: each source read once into memory, with its held-out
+part apart.
 
 Every source gives uint8 RGB arrays and a word for each picture. What the table measures is never read here:
 CIFAR-10 test, Caltech-101 dev, easy-VQA test, two Omniglot alphabets, the last 1,000 MNIST digits.
@@ -90,7 +91,9 @@ def caltech101(data: Path, split: str, side: int = 128, limit: int | None = None
 
 
 def mnist(data: Path, split: str, limit: int | None = None) -> Source:
-    """MNIST digits at 28 x 28. The last 1,000 are for the table, the 300 before them for choices made here."""
+    """MNIST digits at 28 x 28. The last 1,000 are for the table, the 300 before them for choices made
+    here.
+    """
     whole = read(data / "mnist/train.parquet", None)
     cut = len(whole) - N_TEST_DIGITS
     parts = {"train": (0, cut - N_DEV["mnist"]), "dev": (cut - N_DEV["mnist"], cut), "test": (cut, None)}
@@ -115,10 +118,12 @@ def easy_vqa(data: Path, split: str, limit: int | None = None) -> Source:
 
 
 def easy_vqa_label(row: dict[str, Any]) -> str:
-    """'blue rectangle', read off the answers of one easy-VQA row: what the picture shows, as a caption would say."""
+    """'blue rectangle', read off the answers of one easy-VQA row: what the picture shows, as a caption would
+    say.
+    """
     shapes = {"circle", "rectangle", "triangle"}
     colour = shape = ""
-    for question, answer in zip(row["questions"], row["answers"]):
+    for question, answer in zip(row["questions"], row["answers"], strict=True):
         if answer in shapes:
             shape = answer
         elif answer not in ("yes", "no"):
@@ -126,7 +131,7 @@ def easy_vqa_label(row: dict[str, Any]) -> str:
         for word in shapes:
             if word in question and (answer in colour or answer not in ("yes", "no")):
                 shape = shape or word
-    for question, answer in zip(row["questions"], row["answers"]):
+    for question, answer in zip(row["questions"], row["answers"], strict=True):
         negated = " not " in question or " no " in question
         if answer in ("yes", "no") and (answer == "yes") != negated:
             for word in question.replace("?", "").split():

@@ -77,12 +77,16 @@ def scene_question(scene: Scene, form: str, rng: random.Random, split: str = "tr
     elif form in ("is_shape", "no_shape", "is_colour", "no_colour"):
         field, every = ("shape", SHAPES) if form.endswith("shape") else ("colour", tuple(COLOURS))
         present = [getattr(i, field) for i in scene]
-        word = rng.choice(present) if rng.random() < 0.5 else rng.choice([w for w in every if w not in present])
+        word = (
+            rng.choice(present) if rng.random() < 0.5 else rng.choice([w for w in every if w not in present])
+        )
         words = {field: word, f"a_{field}": a(word)}
         answer = "yes" if (word in present) == form.startswith("is") else "no"
     elif form == "is_thing":
         names = {i.name for i in scene}
-        mixed = [f"{i.colour} {o.shape}" for i in scene for o in scene] + [f"{rng.choice(list(COLOURS))} {scene[0].shape}"]
+        mixed = [f"{i.colour} {o.shape}" for i in scene for o in scene] + [
+            f"{rng.choice(list(COLOURS))} {scene[0].shape}"
+        ]
         wrong = [m for m in mixed if m not in names] or [f"{rng.choice(list(COLOURS))} {rng.choice(SHAPES)}"]
         name = rng.choice(sorted(names)) if rng.random() < 0.5 else rng.choice(wrong)
         words, answer = {"thing": name, "a_thing": a(name)}, "yes" if name in names else "no"
@@ -97,7 +101,10 @@ def scene_question(scene: Scene, form: str, rng: random.Random, split: str = "tr
     elif form.startswith("is_"):
         axis, sign = AXES[form[3:]]
         pairs = [
-            (i, o) for i in alone for o in alone if i is not o and abs(getattr(i, axis) - getattr(o, axis)) > 0.2
+            (i, o)
+            for i in alone
+            for o in alone
+            if i is not o and abs(getattr(i, axis) - getattr(o, axis)) > 0.2
         ]
         if not pairs:
             return None
@@ -141,9 +148,44 @@ def _count(scene: Scene, form: str, rng: random.Random) -> tuple[dict[str, str],
 
 
 SCENE_FORMS = (
-    "shape", "colour", "colour_of_shape", "shape_of_colour", "is_shape", "is_colour", "no_shape", "no_colour", "is_thing",
-    "count_all", "count_shape", "count_colour", "count_thing", "where_thing", "is_left", "is_right", "is_above", "is_below",
-    "left_of", "right_of", "above_of", "below_of", "size_of", "bigger",
-)  # fmt: skip
-NEEDS_PLACE = frozenset({"where_thing", "is_left", "is_right", "is_above", "is_below", "left_of", "right_of", "above_of",
-                         "below_of", "size_of", "bigger", "describe"})  # fmt: skip
+    "shape",
+    "colour",
+    "colour_of_shape",
+    "shape_of_colour",
+    "is_shape",
+    "is_colour",
+    "no_shape",
+    "no_colour",
+    "is_thing",
+    "count_all",
+    "count_shape",
+    "count_colour",
+    "count_thing",
+    "where_thing",
+    "is_left",
+    "is_right",
+    "is_above",
+    "is_below",
+    "left_of",
+    "right_of",
+    "above_of",
+    "below_of",
+    "size_of",
+    "bigger",
+)
+NEEDS_PLACE = frozenset(
+    {
+        "where_thing",
+        "is_left",
+        "is_right",
+        "is_above",
+        "is_below",
+        "left_of",
+        "right_of",
+        "above_of",
+        "below_of",
+        "size_of",
+        "bigger",
+        "describe",
+    }
+)

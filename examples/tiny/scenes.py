@@ -1,7 +1,8 @@
-"""Synthetic scenes: a few coloured shapes on a plain ground, drawn by program, with everything that is true of them.
+"""Synthetic scenes: a few coloured shapes on a plain ground, drawn by program, with everything that is true
+of them.
 
-A scene is data first (a list of `Item`), then a picture (`draw`), then sentences and questions (`text.py`). The
-picture and the words come from one record, so a caption can never disagree with its picture.
+A scene is data first (a list of `Item`), then a picture (`draw`), then sentences and questions (`text.py`).
+The picture and the words come from one record, so a caption can never disagree with its picture.
 """
 
 from __future__ import annotations
@@ -13,10 +14,19 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 COLOURS: dict[str, tuple[int, int, int]] = {
-    "black": (15, 15, 15), "blue": (25, 40, 225), "brown": (140, 70, 25), "gray": (128, 128, 128),
-    "green": (20, 150, 30), "red": (225, 20, 20), "teal": (0, 130, 130), "yellow": (245, 225, 20),
-    "orange": (250, 140, 10), "purple": (130, 30, 160), "pink": (250, 130, 190), "white": (250, 250, 250),
-}  # fmt: skip
+    "black": (15, 15, 15),
+    "blue": (25, 40, 225),
+    "brown": (140, 70, 25),
+    "gray": (128, 128, 128),
+    "green": (20, 150, 30),
+    "red": (225, 20, 20),
+    "teal": (0, 130, 130),
+    "yellow": (245, 225, 20),
+    "orange": (250, 140, 10),
+    "purple": (130, 30, 160),
+    "pink": (250, 130, 190),
+    "white": (250, 250, 250),
+}
 SHAPES = ("circle", "rectangle", "triangle", "star", "cross", "diamond", "heart")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 ROWS = ("top", "middle", "bottom")
@@ -25,9 +35,17 @@ COLUMNS = ("left", "middle", "right")
 # Pairs of colour and shape that no training picture shows: the scene row of the table is measured on these.
 HELD_OUT_PAIRS = frozenset(
     {
-        ("red", "star"), ("blue", "cross"), ("green", "heart"), ("yellow", "cross"), ("purple", "diamond"),
-        ("orange", "circle"), ("teal", "triangle"), ("black", "heart"), ("pink", "cross"), ("brown", "diamond"),
-    }  # fmt: skip
+        ("red", "star"),
+        ("blue", "cross"),
+        ("green", "heart"),
+        ("yellow", "cross"),
+        ("purple", "diamond"),
+        ("orange", "circle"),
+        ("teal", "triangle"),
+        ("black", "heart"),
+        ("pink", "cross"),
+        ("brown", "diamond"),
+    }
 )
 
 
@@ -75,8 +93,8 @@ def _centre(rng: random.Random, r: float) -> float:
 def random_scene(rng: random.Random, *, pairs: str = "train", at_most: int = 4) -> Scene:
     """A scene of 1 to `at_most` shapes that do not touch.
 
-    `pairs`: 'train' keeps the held-out colour-shape pairs out, 'held-out' uses at least one of them, 'any' does
-    not care (for text, where nothing is seen).
+    `pairs`: 'train' keeps the held-out colour-shape pairs out, 'held-out' uses at least one of them, 'any'
+    does not care (for text, where nothing is seen).
     """
     n = rng.choices(range(1, at_most + 1), weights=[3, 4, 3, 2, 1, 1][:at_most])[0]
     repeat = rng.random() < 0.5  # half of the scenes repeat a look, or counting would always answer "one"
@@ -123,15 +141,26 @@ def _outline(item: Item, side: int, turn: float) -> list[tuple[float, float]]:
     if item.shape == "cross":
         k = r * 0.33
         return [
-            (cx - k, cy - r), (cx + k, cy - r), (cx + k, cy - k), (cx + r, cy - k), (cx + r, cy + k), (cx + k, cy + k),
-            (cx + k, cy + r), (cx - k, cy + r), (cx - k, cy + k), (cx - r, cy + k), (cx - r, cy - k), (cx - k, cy - k),
-        ]  # fmt: skip
+            (cx - k, cy - r),
+            (cx + k, cy - r),
+            (cx + k, cy - k),
+            (cx + r, cy - k),
+            (cx + r, cy + k),
+            (cx + k, cy + k),
+            (cx + k, cy + r),
+            (cx - k, cy + r),
+            (cx - k, cy + k),
+            (cx - r, cy + k),
+            (cx - r, cy - k),
+            (cx - k, cy - k),
+        ]
     if item.shape == "heart":
         steps = [2 * math.pi * i / 24 for i in range(24)]
         return [
             (
                 cx + r * math.sin(t) ** 3,
-                cy - r * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16,
+                cy
+                - r * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16,
             )
             for t in steps
         ]
@@ -151,7 +180,9 @@ def _shade(colour: tuple[int, int, int], rng: random.Random) -> tuple[int, int, 
 
 
 def draw(scene: Scene, rng: random.Random, side: int = 96) -> Image.Image:
-    """The scene as an RGB picture of `side` x `side`, with small jitter of colours and ground, anti-aliased."""
+    """The scene as an RGB picture of `side` x `side`, with small jitter of colours and ground,
+    anti-aliased.
+    """
     big = side * 2
     used = {item.colour for item in scene}
     dark = "white" in used and "black" not in used
@@ -166,7 +197,12 @@ def draw(scene: Scene, rng: random.Random, side: int = 96) -> Image.Image:
     for item in scene:
         fill = _shade(COLOURS[item.colour], rng)
         if item.shape == "circle":
-            box = [(item.x - item.r) * big, (item.y - item.r) * big, (item.x + item.r) * big, (item.y + item.r) * big]
+            box = [
+                (item.x - item.r) * big,
+                (item.y - item.r) * big,
+                (item.x + item.r) * big,
+                (item.y + item.r) * big,
+            ]
             pen.ellipse(box, fill=fill)
         else:
             pen.polygon(_outline(item, big, rng.uniform(-0.4, 0.4)), fill=fill)

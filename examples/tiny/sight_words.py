@@ -1,9 +1,10 @@
 """Visual words: what an encoder sees, written as words that the core knows from text.
 
-A picture's feature vector is projected on `N_WORDS` standardised directions; each direction is cut into `N_LEVELS`
-equally likely levels, and level l of direction i is the word <v{i}.{l}> (product quantisation, Jegou et al. 2011; finite
-scalar levels, Mentzer et al. 2023). The core meets these words long before there is an encoder: a class is a
-random point, its examples are noisy copies, written in words. So it learns from text alone to compare near matches.
+A picture's feature vector is projected on `N_WORDS` standardised directions; each direction is cut into
+`N_LEVELS` equally likely levels, and level l of direction i is the word <v{i}.{l}> (product quantisation,
+Jegou et al. 2011; finite scalar levels, Mentzer et al. 2023). The core meets these words long before there
+is an encoder: a class is a random point, its examples are noisy copies, written in words. So it learns from
+text alone to compare near matches.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def write(point: list[float]) -> str:
 
 
 class Look:
-    """A class of invented looks: examples share a centre and differ by noise of variance `noise` (of 1 in all).
+    """A class of invented looks: examples share a centre and differ by noise of variance `noise` (of 1 in
+    all).
 
     Directions differ in how much they tell, as those of a real encoder do.
     """
@@ -34,7 +36,7 @@ class Look:
 
     def example(self, rng: random.Random) -> str:
         """The words of one more example."""
-        return write([c + rng.gauss(0, w**0.5) for c, w in zip(self.centre, self.noise)])
+        return write([c + rng.gauss(0, w**0.5) for c, w in zip(self.centre, self.noise, strict=True)])
 
 
 def noise_profile(rng: random.Random, at_most: float) -> list[float]:

@@ -1,8 +1,8 @@
 """Stage `teacher`: what a real ImageNet encoder sees in crops of the photographs, written down once.
 
-A net of 5 M weights cannot learn photographs from 6,000 of them. A frozen MobileNetV2 can tell it which crops look
-alike (Hinton et al. 2015, "Distilling the knowledge in a neural network"; the features, as in FitNets, Romero et al.
-2015). Only its outputs are used; none of its weights enter the bundle.
+A net of 5 M weights cannot learn photographs from 6,000 of them. A frozen MobileNetV2 can tell it which
+crops look alike (Hinton et al. 2015, "Distilling the knowledge in a neural network"; the features, as in
+FitNets, Romero et al. 2015). Only its outputs are used; none of its weights enter the bundle.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from pictures import SIDE, caltech101, coco, twemoji
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoModel
@@ -22,7 +22,9 @@ TEACHER_SIDE = 224
 
 
 def crop(picture: np.ndarray, view: int, rng: random.Random) -> Image.Image:  # type: ignore[type-arg]
-    """View 0 is the whole picture; the others are random crops of 45 to 100 % of its area, half of them mirrored."""
+    """View 0 is the whole picture; the others are random crops of 45 to 100 % of its area, half of them
+    mirrored.
+    """
     image = Image.fromarray(picture)
     if view == 0:
         return image
@@ -34,12 +36,24 @@ def crop(picture: np.ndarray, view: int, rng: random.Random) -> Image.Image:  # 
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image
 
 
-def write_views(data: Path, models: Path, out: Path, *, views: int, limit: int | None, dtype: torch.dtype) -> None:
-    """Write `out`: pictures (N, 96, 96, 3) uint8, row and source of each, teacher features (N, 1280) float16."""
+def write_views(
+    data: Path, models: Path, out: Path, *, views: int, limit: int | None, dtype: torch.dtype
+) -> None:
+    """Write `out`: pictures (N, 96, 96, 3) uint8, row and source of each, teacher features (N, 1280)
+    float16.
+    """
     if out.exists():
         return
-    sources = {"caltech101": caltech101(data, "train", 160, limit), "twemoji": twemoji(data), "coco": coco(data, "train")}
-    teacher = AutoModel.from_pretrained(models / "mobilenet_v2_1.0_224").eval().to(memory_format=torch.channels_last)
+    sources = {
+        "caltech101": caltech101(data, "train", 160, limit),
+        "twemoji": twemoji(data),
+        "coco": coco(data, "train"),
+    }
+    teacher = (
+        AutoModel.from_pretrained(models / "mobilenet_v2_1.0_224")
+        .eval()
+        .to(memory_format=torch.channels_last)
+    )
     rng = random.Random(0)
     jobs = [
         (name, row, view)
@@ -55,7 +69,9 @@ def write_views(data: Path, models: Path, out: Path, *, views: int, limit: int |
         features.append(_features(teacher, images, dtype))
         where += [(list(sources).index(name), row) for name, row, _ in batch]
     part = out.with_suffix(".part.npz")
-    np.savez(part, pictures=np.stack(small), where=np.array(where), features=torch.cat(features).half().numpy())
+    np.savez(
+        part, pictures=np.stack(small), where=np.array(where), features=torch.cat(features).half().numpy()
+    )
     part.rename(out)
 
 

@@ -1,9 +1,9 @@
 """The text the core reads, written by program: pictures told in words, questions, new names, facts, peers.
 
-A document is a list of spans (text, weight); the weight is that span's share in the loss. Answers count fully, what
-merely sets the scene counts little, and what nobody could predict (the words of a look, the first mention of an
-invented name) not at all. Spans break only where a token does, so that "Answer:" + " frog" in training is the very
-sequence of tokens that a prompt and its answer make.
+A document is a list of spans (text, weight); the weight is that span's share in the loss. Answers count
+fully, what merely sets the scene counts little, and what nobody could predict (the words of a look, the
+first mention of an invented name) not at all. Spans break only where a token does, so that "Answer:" + "
+frog" in training is the very sequence of tokens that a prompt and its answer make.
 """
 
 from __future__ import annotations
@@ -23,11 +23,53 @@ SET_SCENE, ANSWER = 0.15, 1.0
 def invented_name(rng: random.Random) -> str:
     """A word that means nothing: dax, blicket, wug, or one built from syllables."""
     if rng.random() < 0.12:
-        return rng.choice(("dax", "blicket", "wug", "toma", "fep", "zav", "modi", "gazzer", "perpo", "kiki", "bouba", "slint"))
-    onset = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "bl", "dr", "fl", "gr", "sk", "sn", "tr", "sh", "ch")
+        return rng.choice(
+            (
+                "dax",
+                "blicket",
+                "wug",
+                "toma",
+                "fep",
+                "zav",
+                "modi",
+                "gazzer",
+                "perpo",
+                "kiki",
+                "bouba",
+                "slint",
+            )
+        )
+    onset = (
+        "b",
+        "d",
+        "f",
+        "g",
+        "k",
+        "l",
+        "m",
+        "n",
+        "p",
+        "r",
+        "s",
+        "t",
+        "v",
+        "w",
+        "z",
+        "bl",
+        "dr",
+        "fl",
+        "gr",
+        "sk",
+        "sn",
+        "tr",
+        "sh",
+        "ch",
+    )
     coda = ("", "", "x", "ck", "p", "t", "n", "m", "g", "ff", "sh", "zz", "b", "d", "l", "r")
     return "".join(
-        rng.choice(onset) + rng.choice("aeiou") + (rng.choice(coda) if i == n - 1 else rng.choice(("", "", "n", "l")))
+        rng.choice(onset)
+        + rng.choice("aeiou")
+        + (rng.choice(coda) if i == n - 1 else rng.choice(("", "", "n", "l")))
         for n in [rng.choice((1, 2, 2, 3))]
         for i in range(n)
     )
@@ -42,10 +84,20 @@ def thing_description(thing: Thing, rng: random.Random) -> str:
     """A thing as text stands where its picture will."""
     n = a(thing.name)
     plain = (
-        f"a photo of {n}.", f"a photo of {n}", f"a picture of {n}", n, f"{n}.", thing.name, f"this photo shows {n}",
-        f"there is {n} in the picture", f"an image with {n} in it", f"I see {n}", f"{n} {thing.found}",
-        f"{a(f'{thing.size} {thing.name}')}", f"{a(f'{rng.choice(thing.colours)} {thing.name}')}",
-    )  # fmt: skip
+        f"a photo of {n}.",
+        f"a photo of {n}",
+        f"a picture of {n}",
+        n,
+        f"{n}.",
+        thing.name,
+        f"this photo shows {n}",
+        f"there is {n} in the picture",
+        f"an image with {n} in it",
+        f"I see {n}",
+        f"{n} {thing.found}",
+        f"{a(f'{thing.size} {thing.name}')}",
+        f"{a(f'{rng.choice(thing.colours)} {thing.name}')}",
+    )
     return rng.choice(plain)
 
 
@@ -78,7 +130,14 @@ class Pen:
         return [*out, ("Answer:", 0.0), (f" {qa.answer}", weight), ("\n", weight)]
 
     def _wrong(self, qa: QA) -> str:
-        fields = {"name": "name", "kind": "kind", "made_of": "made_of", "found": "found", "legs": "legs", "either_name": "name"}
+        fields = {
+            "name": "name",
+            "kind": "kind",
+            "made_of": "made_of",
+            "found": "found",
+            "legs": "legs",
+            "either_name": "name",
+        }
         pool: tuple[str, ...]
         if qa.answer in ("yes", "no"):
             return "no" if qa.answer == "yes" else "yes"
@@ -98,7 +157,9 @@ class Pen:
 
     def _peers(self, qa: QA) -> Doc:
         """What others answered: often right, sometimes not; the picture decides."""
-        said = [qa.answer if self.rng.random() < 0.5 else self._wrong(qa) for _ in range(self.rng.randint(1, 2))]
+        said = [
+            qa.answer if self.rng.random() < 0.5 else self._wrong(qa) for _ in range(self.rng.randint(1, 2))
+        ]
         return [(f"Another says: {word}\n", 0.0) for word in said]
 
     # -- one block about one picture ------------------------------------------------------------------
@@ -114,9 +175,13 @@ class Pen:
         if chance < 0.3:
             return [*out, ("This is", 0.0), (f" {a(thing.name)}.", ANSWER), ("\n", ANSWER)]
         for _ in range(rng.choices((1, 2, 3, 5), weights=(6, 3, 2, 1))[0]):
-            form = rng.choice((*THING_FORMS, "name", "is_name", "can", "can", "has", "is_kind", "made_of", "describe"))
+            form = rng.choice(
+                (*THING_FORMS, "name", "is_name", "can", "can", "has", "is_kind", "made_of", "describe")
+            )
             if form == "describe":
-                qa: QA | None = QA("describe", ask("describe", rng), thing_caption(thing.name).removesuffix("."))
+                qa: QA | None = QA(
+                    "describe", ask("describe", rng), thing_caption(thing.name).removesuffix(".")
+                )
             else:
                 qa = thing_question(thing, form, rng)
             if qa is not None:
@@ -152,18 +217,35 @@ class Pen:
         kind = rng.random()
         if kind < 0.55:
             digit = rng.choice(NUMBERS[:10])
-            lead = rng.choice(("the digit", "a handwritten", "the number", "a photo of the digit", "a picture of the number"))
+            lead = rng.choice(
+                (
+                    "the digit",
+                    "a handwritten",
+                    "the number",
+                    "a photo of the digit",
+                    "a picture of the number",
+                )
+            )
             out = self.picture(f"{lead} {digit}{rng.choice(('.', ''))}")
             other = digit if rng.random() < 0.5 else rng.choice([n for n in NUMBERS[:10] if n != digit])
-            return out + rng.choice(
-                (
-                    lambda: self.answer(QA("digit", ask("digit", rng), digit)),
-                    lambda: self.answer(QA("is_digit", ask("is_digit", rng, digit=other), "yes" if other == digit else "no")),
-                    lambda: self.answer(QA("digit", ask("name", rng), f"the digit {digit}")),
-                    lambda: [("Caption:", 0.0), (f" the digit {digit}.", ANSWER), ("\n", ANSWER)],
-                    lambda: [("This is", 0.0), (f" the digit {digit}.", ANSWER), ("\n", ANSWER)],
-                )
-            )()
+            return (
+                out
+                + rng.choice(
+                    (
+                        lambda: self.answer(QA("digit", ask("digit", rng), digit)),
+                        lambda: self.answer(
+                            QA(
+                                "is_digit",
+                                ask("is_digit", rng, digit=other),
+                                "yes" if other == digit else "no",
+                            )
+                        ),
+                        lambda: self.answer(QA("digit", ask("name", rng), f"the digit {digit}")),
+                        lambda: [("Caption:", 0.0), (f" the digit {digit}.", ANSWER), ("\n", ANSWER)],
+                        lambda: [("This is", 0.0), (f" the digit {digit}.", ANSWER), ("\n", ANSWER)],
+                    )
+                )()
+            )
         if kind < 0.8:
             out = self.picture("a handwritten character.", 1.0)
             form = rng.choice(("character_kind", "name", "describe"))
@@ -198,31 +280,54 @@ class Pen:
         ways = rng.choices((2, 3, 4, 5), weights=(6, 2, 1, 1))[0]
         shots = rng.choices((1, 2, 3, 5), weights=(3, 2, 2, 3))[0]
         if easy:
-            ways, shots = 2, rng.choice((1, 2))
+            ways, shots = rng.choice((2, 2, 3)), rng.choice((1, 2))
         total = min(10, ways * shots)
         names = self._names(ways)
-        profile = noise_profile(rng, 0.0 if easy and rng.random() < 0.5 else 0.15 + 0.5 * self.hardness)
+        profile = noise_profile(rng, 0.65 * self.hardness * (0.3 if easy else 1.0))
         look = rng.choices(("words", "look", "both", "same"), weights=(2, 6, 1, 4))[0]
         described = self._descriptions(ways)
-        same = rng.choice(("a handwritten character.", "a handwritten character.", "a picture", "a drawing of something"))
+        same = rng.choice(
+            ("a handwritten character.", "a handwritten character.", "a picture", "a drawing of something")
+        )
         looks = [Look(rng, profile) for _ in range(ways)]
         naming, question = rng.random() < 0.4, ask("name", rng)
         order = [i % ways for i in range(total)]
         rng.shuffle(order)
-        order.append(rng.randrange(ways))
+        order += [rng.randrange(ways) for _ in range(rng.randint(1, 4) if total < 7 else 1)]
         out: Doc = []
         met: set[int] = set()
         for i, way in enumerate(order):
-            words = f" {described[way]()}" if look in ("words", "both") else f" {same}" if look == "same" else ""
+            words = (
+                f" {described[way]()}" if look in ("words", "both") else f" {same}" if look == "same" else ""
+            )
             codes = looks[way].example(rng) if look != "words" else ""
             lead = "This is a" if naming else "Question:"
             name = (f" {names[way]}.", "\n") if naming else (f" {names[way]}", "\n")
             middle: Doc = [] if naming else [(f" {question}\n", 0.0), ("Answer:", 0.0)]
             weight = ANSWER if way in met and len(met) > 1 else 0.0
-            out += [("\n" if i else "", 0.0), ("Picture:", 0.0), (words, 0.0), (codes, 0.0), ("\n", 0.0), (lead, 0.0), *middle]
+            out += [
+                ("\n" if i else "", 0.0),
+                ("Picture:", 0.0),
+                (words, 0.0),
+                (codes, 0.0),
+                ("\n", 0.0),
+                (lead, 0.0),
+                *middle,
+            ]
             out += [(name[0], weight), (name[1], 0.3 * weight)]
             met.add(way)
         return [span for span in out if span[0]]
+
+    def echo(self) -> Doc:
+        """Words without sense, said twice: the plainest copying, from which comparing grows."""
+        rng = self.rng
+        words = [
+            rng.choice((invented_name(rng), rng.choice(things()).name)) for _ in range(rng.randint(4, 10))
+        ]
+        text = " " + ", ".join(words)
+        if rng.random() < 0.5:
+            text = noise_words(rng, 1.0) + text
+        return [(f"{text}\n", 0.0), (text, ANSWER), ("\n", ANSWER)]
 
     def _names(self, ways: int) -> list[str]:
         rng = self.rng
@@ -247,8 +352,15 @@ class Pen:
         thing = self._some_thing()
         n = a(thing.name)
         if rng.random() < 0.4:
-            lines = [f"{n} is {a(thing.kind)}.", f"{n} is found {thing.found}.", f"{n} is made of {thing.made_of}.", thing.says]
-            lines += [f"{n} can {verb}." for verb in thing.can[:4]] + [f"{n} has {part}." for part in thing.has[:4]]
+            lines = [
+                f"{n} is {a(thing.kind)}.",
+                f"{n} is found {thing.found}.",
+                f"{n} is made of {thing.made_of}.",
+                thing.says,
+            ]
+            lines += [f"{n} can {verb}." for verb in thing.can[:4]] + [
+                f"{n} has {part}." for part in thing.has[:4]
+            ]
             lines += [f"{n} cannot {rng.choice([v for v in closed('can') if v not in thing.can])}."]
             rng.shuffle(lines)
             return [(" ".join(line[0].upper() + line[1:] for line in lines[:5]) + "\n", 0.4)]
@@ -256,12 +368,19 @@ class Pen:
         qa = thing_question(thing, form, rng)
         assert qa is not None
         question = f"about {n}: {qa.question}"
-        return [(f"Question: {question}\n", 0.05), ("Answer:", 0.0), (f" {qa.answer}", ANSWER), ("\n", ANSWER)]
+        return [
+            (f"Question: {question}\n", 0.05),
+            ("Answer:", 0.0),
+            (f" {qa.answer}", ANSWER),
+            ("\n", ANSWER),
+        ]
 
     def document(self) -> Doc:
         """One document of the mixture."""
-        kinds = (self.blocks, self.episode, self.facts)
-        doc = self.rng.choices(kinds, weights=(62, 26, 12))[0]()
+        kinds = (self.blocks, self.episode, self.facts, self.echo)
+        early = 1.0 - self.hardness
+        weights = (55 - 25 * early, 33 + 12 * early, 10 - 5 * early, 2 + 18 * early)
+        doc = self.rng.choices(kinds, weights=weights)[0]()
         if self.rng.random() < 0.8:  # in most documents only answers count: the same learning for less work
             doc = [(span, weight if weight > SET_SCENE else 0.0) for span, weight in doc]
         return doc

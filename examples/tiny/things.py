@@ -1,4 +1,6 @@
-"""What the text says of everyday things, read from `things.tsv`, and the wordings of questions, from `wordings.toml`."""
+"""What the text says of everyday things, read from `things.tsv`, and the wordings of questions, from
+`wordings.toml`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NO_ARTICLE = frozenset(
-    "binoculars headphones scissors bread cheese broccoli fire milk rice corn garlic butter honey popcorn money trousers "
-    "glasses shorts socks jeans gloves pants spaghetti chocolate rain snow water Buddha Garfield Snoopy pajamas sunglasses".split()
+    (
+        "binoculars headphones scissors bread cheese broccoli fire milk rice corn garlic butter honey "
+        "popcorn money trousers glasses shorts socks jeans gloves pants spaghetti chocolate rain snow water "
+        "Buddha Garfield Snoopy pajamas sunglasses"
+    ).split()
 ) | {"ice cream"}
 WITH_THE = frozenset({"sun", "moon"})
 EXTINCT = frozenset({"brontosaurus", "stegosaurus", "trilobite"})
@@ -162,6 +167,19 @@ def thing_question(thing: Thing, form: str, rng: random.Random, split: str = "tr
 
 
 THING_FORMS = (
-    "name", "is_name", "kind", "is_kind", "can", "has", "legs", "made_of", "is_made_of", "found", "used_for",
-    "colour_of_thing", "alive", "either_name", "either_kind",
-)  # fmt: skip
+    "name",
+    "is_name",
+    "kind",
+    "is_kind",
+    "can",
+    "has",
+    "legs",
+    "made_of",
+    "is_made_of",
+    "found",
+    "used_for",
+    "colour_of_thing",
+    "alive",
+    "either_name",
+    "either_kind",
+)

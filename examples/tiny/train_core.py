@@ -17,10 +17,19 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 def new_core(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """The untrained core: 5.1 M weights, 5 layers of 256, tied embeddings, 1,024 positions."""
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=256, intermediate_size=704, num_hidden_layers=5, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=1024, tie_word_embeddings=True, initializer_range=0.02,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        hidden_size=256,
+        intermediate_size=704,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        initializer_range=0.02,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return LlamaForCausalLM(config)
 
 
@@ -58,47 +67,70 @@ def report(core: LlamaForCausalLM, batches: Batches, dtype: torch.dtype) -> dict
     return out
 
 
+@torch.no_grad()
+def binds(core: LlamaForCausalLM, batches: Batches, hardness: float, seed: int, dtype: torch.dtype) -> float:
+    """Share of new names whose first token is right, in episodes of this hardness."""
+    core.eval()
+    pen, hits, n = Pen(f"binds {seed}", hardness), 0, 0
+    for _ in range(24):
+        ids, weights = batches.encode(pen.episode())
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            told = core(input_ids=torch.tensor([ids])).logits[0].argmax(-1).tolist()
+        first = [t for t in range(1, len(ids)) if weights[t] >= 0.99 > weights[t - 1]]
+        hits, n = hits + sum(told[t - 1] == ids[t] for t in first), n + len(first)
+    core.train()
+    return hits / max(1, n)
+
+
 def optimisers(core: LlamaForCausalLM, peak: float) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices, AdamW for embeddings and norms."""
-    matrices = [p for n, p in core.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+    matrices = [
+        p for n, p in core.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n
+    ]
     rest = [p for p in core.parameters() if all(p is not m for m in matrices)]
     return [
         torch.optim.Muon(matrices, lr=peak, weight_decay=0.05, momentum=0.95),
-        torch.optim.AdamW(rest, lr=peak * 0.2, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.AdamW(rest, lr=peak * 0.25, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
 
 def train_core(
-    data: Path, tokenizer: PreTrainedTokenizerFast, out: Path, *, steps: int, peak: float, seed: int, dtype: torch.dtype,
-    rows: int = 20, length: int = 384, every: int = 200,
-) -> None:  # fmt: skip
+    data: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    out: Path,
+    *,
+    steps: int,
+    peak: float,
+    seed: int,
+    dtype: torch.dtype,
+    rows: int = 12,
+    length: int = 384,
+    every: int = 200,
+) -> None:
     """Train `steps` steps of rows x length tokens. `out`/state.pt resumes it, `out`/core is the result.
 
-    The episodes start with plain copies of one or two shots and harden over the first third (a warm-up that shortens
-    the plateau before a small core compares at all).
+    The episodes start with plain copies of one or two shots and harden whenever the core has mastered them
+    (self-paced, Bengio et al. 2009): without that a small core stays on a plateau and never copies or compares.
     """
     torch.manual_seed(seed)
     core = new_core(tokenizer).train()
     batches = Batches(tokenizer, real_text(data), seed=seed, rows=rows, length=length)
     opts = optimisers(core, peak)
-    state, start = out / "state.pt", 0
+    state, start, hardness = out / "state.pt", 0, 0.0
     out.mkdir(parents=True, exist_ok=True)
     if state.exists():
         kept = torch.load(state, weights_only=True)
         core.load_state_dict(kept["core"])
-        for opt, saved in zip(opts, kept["optimisers"]):
+        for opt, saved in zip(opts, kept["optimisers"], strict=True):
             opt.load_state_dict(saved)
-        start = kept["step"]
+        start, hardness = kept["step"], kept["hardness"]
     began, smooth = time.time(), 0.0
-    base = [[group["lr"] for group in opt.param_groups] for opt in opts]
-    base = [[peak], [peak * 0.2]] if start else base
     for step in range(start, steps):
         share = step / steps
         factor = min(1.0, (step + 1) / max(1, steps // 40)) * min(1.0, (1 - share) / 0.4 + 0.01)
-        for opt, lrs in zip(opts, base):
-            for group, lr in zip(opt.param_groups, lrs):
-                group["lr"] = lr * factor
-        batch = batches.batch(step, hardness=min(1.0, max(0.0, share - 0.06) / 0.3))
+        for opt, lr in zip(opts, (peak, peak * 0.25), strict=True):
+            opt.param_groups[0]["lr"] = lr * factor
+        batch = batches.batch(step, hardness)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             loss, _, _ = weighted_loss(core, batch)
         for opt in opts:
@@ -109,11 +141,17 @@ def train_core(
             opt.step()
         smooth = 0.95 * smooth + 0.05 * loss.item() if smooth else loss.item()
         if (step + 1) % 25 == 0:
-            print(f"step {step + 1}/{steps}  {(time.time() - began) / (step + 1 - start):.2f} s  loss {smooth:.4f}", flush=True)
+            pace = (time.time() - began) / (step + 1 - start)
+            print(f"step {step + 1}/{steps}  {pace:.2f} s  loss {smooth:.4f}", flush=True)
+        if (step + 1) % 50 == 0 and hardness < 1.0:
+            bound = binds(core, batches, hardness, step, dtype)
+            print(f"step {step + 1}  binds {bound:.3f} at hardness {hardness:.2f}", flush=True)
+            hardness = min(1.0, hardness + 0.15) if bound > 0.85 else hardness
         if (step + 1) % every == 0 or step + 1 == steps:
             scores = report(core, batches, dtype)
             print(f"step {step + 1}  " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()), flush=True)
-            kept = {"core": core.state_dict(), "optimisers": [o.state_dict() for o in opts], "step": step + 1}
+            kept = {"core": core.state_dict(), "optimisers": [o.state_dict() for o in opts]}
+            kept |= {"step": step + 1, "hardness": hardness}
             torch.save(kept, state.with_suffix(".part"))
             state.with_suffix(".part").rename(state)
             (out / "report.json").write_text(json.dumps({"step": step + 1} | scores))

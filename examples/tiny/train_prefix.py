@@ -1,13 +1,15 @@
-"""Stage `prefix`: the adapter learns to carry what the encoder sees into the frozen core, from captions alone.
+"""Stage `prefix`: the adapter learns to carry what the encoder sees into the frozen core, from captions
+alone.
 
-Frozen's objective (Tsimpoukelli et al. 2021, eq. 3): the core's own next-token loss on the caption, gradients flow
-through the core into the prefix, and no weight of the core moves. Here the encoder has been trained before and rests
-too, so that its features are computed once.
+Frozen's objective (Tsimpoukelli et al. 2021, eq. 3): the core's own next-token loss on the caption,
+gradients flow through the core into the prefix, and no weight of the core moves. Here the encoder has been
+trained before and rests too, so that its features are computed once.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -52,13 +54,18 @@ class Kept:
 
     def features(self, where: list[tuple[str, int]]) -> tuple[Tensor, Tensor]:
         """Grid (B, 9, d) and pooled (B, d), float32."""
-        return (torch.stack([self.grid[s][i] for s, i in where]).float(), torch.stack([self.pooled[s][i] for s, i in where]).float())
+        return (
+            torch.stack([self.grid[s][i] for s, i in where]).float(),
+            torch.stack([self.pooled[s][i] for s, i in where]).float(),
+        )
 
 
 class Through:
     """Looks through adapter and frozen core: rows to logits on their answers."""
 
-    def __init__(self, core: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, adapter: nn.Module, kept: Kept) -> None:
+    def __init__(
+        self, core: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, adapter: nn.Module, kept: Kept
+    ) -> None:
         self.core, self.adapter, self.kept = core.eval().requires_grad_(False), adapter, kept
         self.backend, self.tokenizer = tokenizer.backend_tokenizer, tokenizer
 
@@ -114,8 +121,18 @@ class Through:
         return out
 
 
-SHARE = {"cifar10": 0.30, "caltech101": 0.22, "scene": 0.26, "easy_vqa": 0.08, "mnist": 0.05, "omniglot": 0.02, "invented": 0.02,
-         "twemoji": 0.02, "coco": 0.01, "nlvr": 0.02}  # fmt: skip
+SHARE = {
+    "cifar10": 0.30,
+    "caltech101": 0.22,
+    "scene": 0.26,
+    "easy_vqa": 0.08,
+    "mnist": 0.05,
+    "omniglot": 0.02,
+    "invented": 0.02,
+    "twemoji": 0.02,
+    "coco": 0.01,
+    "nlvr": 0.02,
+}
 
 
 def caption_row(kept: Kept, rng: random.Random) -> Row:
@@ -135,15 +152,29 @@ def caption_row(kept: Kept, rng: random.Random) -> Row:
 
 
 def train_prefix(
-    through: Through, out: Path, *, steps: int, batch: int, peak: float, seed: int, dtype: torch.dtype, check: Any = None,
-    every: int = 200, weight_decay: float = 0.05, noise: float = 0.0,
-) -> None:  # fmt: skip
-    """Train the adapter inside `through` for `steps` steps and keep its state in `out`/prefix.pt (resumable)."""
+    through: Through,
+    out: Path,
+    *,
+    steps: int,
+    batch: int,
+    peak: float,
+    seed: int,
+    dtype: torch.dtype,
+    check: Any = None,
+    every: int = 200,
+    weight_decay: float = 0.05,
+    noise: float = 0.0,
+) -> None:
+    """Train the adapter inside `through` for `steps` steps and keep its state in `out`/prefix.pt
+    (resumable).
+    """
     adapter, kept = through.adapter, through.kept
     torch.manual_seed(seed)
     trained = [p for p in adapter.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.98), weight_decay=weight_decay)
-    average = torch.optim.swa_utils.AveragedModel(adapter, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
+    average = torch.optim.swa_utils.AveragedModel(
+        adapter, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
+    )
     state, start = out / "prefix_state.pt", 0
     out.mkdir(parents=True, exist_ok=True)
     if state.exists():
@@ -155,7 +186,11 @@ def train_prefix(
     adapter.train()
     for step in range(start, steps):
         for group in optimiser.param_groups:
-            group["lr"] = peak * min(1.0, (step + 1) / max(1, steps // 20)) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / steps)))
+            group["lr"] = (
+                peak
+                * min(1.0, (step + 1) / max(1, steps // 20))
+                * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+            )
         rng = random.Random(f"{seed} {step}")
         logits, target, _ = through.answers([caption_row(kept, rng) for _ in range(batch)], dtype)
         loss = F.cross_entropy(logits, target)
@@ -166,9 +201,15 @@ def train_prefix(
         average.update_parameters(adapter)
         smooth = 0.95 * smooth + 0.05 * loss.item() if smooth else loss.item()
         if (step + 1) % 50 == 0:
-            print(f"step {step + 1}/{steps}  {(time.time() - began) / (step + 1 - start):.2f} s  loss {smooth:.4f}", flush=True)
+            pace = (time.time() - began) / (step + 1 - start)
+            print(f"step {step + 1}/{steps}  {pace:.2f} s  loss {smooth:.4f}", flush=True)
         if (step + 1) % every == 0 or step + 1 == steps:
-            saved = {"adapter": adapter.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            saved = {
+                "adapter": adapter.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step + 1,
+            }
             torch.save(saved, state.with_suffix(".part"))
             state.with_suffix(".part").rename(state)
             if check is not None:

@@ -1,13 +1,15 @@
 """Stage `sight`: the image encoder learns to see, before the core ever looks through it.
 
-One residual net (He et al. 2016; transformers' ResNetModel) over a mixture of pictures. Its targets are the words of
-the captions, as in Joulin et al. 2016 ("Learning visual features from large weakly supervised data"): the name of a
-photograph, of a digit, of a character; for scenes the phrases of the caption (Li et al. 2017, visual n-grams): which
-shape, of which colour, where, how many. On photographs the features also follow a teacher's (`teacher.py`).
+One residual net (He et al. 2016; transformers' ResNetModel) over a mixture of pictures. Its targets are the
+words of the captions, as in Joulin et al. 2016 ("Learning visual features from large weakly supervised
+data"): the name of a photograph, of a digit, of a character; for scenes the phrases of the caption (Li et
+al. 2017, visual n-grams): which shape, of which colour, where, how many. On photographs the features also
+follow a teacher's (`teacher.py`).
 """
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -17,7 +19,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from augment import DIGIT, DRAWING, PHOTO, SCENE, SMALL_PHOTO, affine, invert_some, light, quarter_turns, resize, to_tensor
+from augment import (
+    DIGIT,
+    DRAWING,
+    PHOTO,
+    SCENE,
+    SMALL_PHOTO,
+    affine,
+    invert_some,
+    light,
+    quarter_turns,
+    resize,
+    to_tensor,
+)
 from characters import character, draw_character
 from pictures import Source, caltech101, cifar10, easy_vqa, mnist, omniglot, twemoji
 from scenes import COLOURS, COLUMNS, ROWS, SHAPES, Scene, draw, random_scene
@@ -26,13 +40,24 @@ from transformers import ResNetConfig, ResNetModel
 
 PLACES = tuple("middle" if r == c == "middle" else f"{r} {c}" for r in ROWS for c in COLUMNS)
 N_INVENTED = 2400
-MIX = {"cifar10": 56, "caltech101": 30, "omniglot": 8, "invented": 12, "mnist": 6, "easy_vqa": 6, "scene": 14, "twemoji": 4}
+MIX = {
+    "cifar10": 56,
+    "caltech101": 30,
+    "omniglot": 12,
+    "invented": 18,
+    "mnist": 6,
+    "easy_vqa": 6,
+    "scene": 14,
+    "twemoji": 4,
+}
 
 
 def new_encoder() -> ResNetModel:
     """The untrained encoder: 5.1 M weights, 96 x 96 pixels to a 3 x 3 grid of 384."""
     return ResNetModel(
-        ResNetConfig(embedding_size=64, hidden_sizes=[64, 128, 256, 384], depths=[2, 2, 2, 1], layer_type="basic")
+        ResNetConfig(
+            embedding_size=64, hidden_sizes=[64, 128, 256, 384], depths=[2, 2, 2, 1], layer_type="basic"
+        )
     )
 
 
@@ -40,7 +65,12 @@ def phrases(scene: Scene) -> list[str]:
     """Everything a caption may say of a scene, as phrases."""
     out: list[str] = []
     for item in scene:
-        out += [item.name, f"{item.colour} at {item.place}", f"{item.shape} at {item.place}", f"{item.size} {item.shape}"]
+        out += [
+            item.name,
+            f"{item.colour} at {item.place}",
+            f"{item.shape} at {item.place}",
+            f"{item.size} {item.shape}",
+        ]
     for word, of in [(c, "colour") for c in COLOURS] + [(s, "shape") for s in SHAPES]:
         n = sum(getattr(item, of) == word for item in scene)
         out += [f"{k} {word}" for k in range(1, n + 1)]
@@ -57,13 +87,17 @@ def all_phrases() -> list[str]:
 
 
 class Heads(nn.Module):
-    """Throw-away classifiers on the pooled feature (photographs, digits, characters) and on the grid (scenes)."""
+    """Throw-away classifiers on the pooled feature (photographs, digits, characters) and on the grid
+    (scenes).
+    """
 
     def __init__(self, d: int, sizes: dict[str, int], n_grid: int = 9, d_teacher: int = 1280) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(d, affine=False)
         self.names = nn.ModuleDict({k: nn.Linear(d, sizes[k]) for k in ("cifar10", "caltech101", "mnist")})
-        self.looks = nn.ParameterDict({k: nn.Parameter(torch.randn(sizes[k], d)) for k in ("omniglot", "invented", "twemoji")})
+        self.looks = nn.ParameterDict(
+            {k: nn.Parameter(torch.randn(sizes[k], d)) for k in ("omniglot", "invented", "twemoji")}
+        )
         self.teacher = nn.Linear(d, d_teacher)
         self.scene = nn.Sequential(nn.Linear(n_grid * d, 512), nn.GELU(), nn.Linear(512, sizes["scene"]))
 
@@ -96,10 +130,18 @@ class Mixture:
     def sizes(self) -> dict[str, int]:
         """How many names each source has."""
         out = {k: len(v) for k, v in self.index.items()}
-        return out | {"omniglot": 4 * out["omniglot"], "invented": N_INVENTED, "scene": len(self.phrase_index)}
+        return out | {
+            "omniglot": 4 * out["omniglot"],
+            "invented": N_INVENTED,
+            "scene": len(self.phrase_index),
+        }
 
-    def batch(self, step: int, side: int, scale: float = 1.0) -> tuple[Tensor, dict[str, tuple[slice, dict[str, Tensor]]]]:
-        """Batch number `step` (the same for the same seed). Returns (B, 3, side, side) and per source its slice."""
+    def batch(
+        self, step: int, side: int, scale: float = 1.0
+    ) -> tuple[Tensor, dict[str, tuple[slice, dict[str, Tensor]]]]:
+        """Batch number `step` (the same for the same seed). Returns (B, 3, side, side) and per source its
+        slice.
+        """
         np_rng, rng = np.random.default_rng((self.seed, step)), random.Random(f"{self.seed} {step}")
         gen = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         pictures, parts, start = [], {}, 0
@@ -123,7 +165,10 @@ class Mixture:
         at = np_rng.choice(self.photo_rows, n, p=self.photo_chance)
         y = self.targets["caltech101"][self.views["where"][at, 1]]
         x = light(affine(to_tensor(self.views["pictures"][at]), side, gen, **PHOTO), gen, 0.25)  # type: ignore[arg-type]
-        return x, {"name": torch.from_numpy(y), "teacher": torch.from_numpy(self.views["features"][at]).float()}
+        return x, {
+            "name": torch.from_numpy(y),
+            "teacher": torch.from_numpy(self.views["features"][at]).float(),
+        }
 
     def _twemoji(self, n: int, side: int, np_rng: Any, rng: Any, gen: Any) -> Any:
         x, y = self._pick("twemoji", n, np_rng)
@@ -163,7 +208,10 @@ class Mixture:
         for i, scene in enumerate(scenes):
             target[i, [self.phrase_index[p] for p in phrases(scene)]] = 1
         drawn = np.stack([np.asarray(draw(scene, rng)) for scene in scenes])
-        return affine(resize(to_tensor(drawn), side), side, gen, **SCENE), {"phrases": target, "known": torch.ones_like(target)}  # type: ignore[arg-type]
+        return affine(resize(to_tensor(drawn), side), side, gen, **SCENE), {
+            "phrases": target,
+            "known": torch.ones_like(target),
+        }  # type: ignore[arg-type]
 
 
 def losses(heads: Heads, grid: Tensor, pooled: Tensor, parts: dict[str, Any]) -> dict[str, Tensor]:
@@ -173,36 +221,64 @@ def losses(heads: Heads, grid: Tensor, pooled: Tensor, parts: dict[str, Any]) ->
     for kind, (rows, target) in parts.items():
         if "name" in target:
             smooth = 0.0 if kind in heads.looks else 0.1
-            out[kind] = F.cross_entropy(heads.name_logits(kind, pooled[rows]), target["name"], label_smoothing=smooth)
+            out[kind] = F.cross_entropy(
+                heads.name_logits(kind, pooled[rows]), target["name"], label_smoothing=smooth
+            )
         if "teacher" in target:
             told = F.normalize(heads.teacher(pooled[rows]), dim=-1)
             want = F.normalize(target["teacher"] - target["teacher"].mean(1, keepdim=True), dim=-1)
             out["teacher"] = 1 - (told * want).sum(-1).mean()
         if "phrases" in target:
-            bce = F.binary_cross_entropy_with_logits(heads.scene(grid[rows].flatten(1)), target["phrases"], reduction="none")
+            bce = F.binary_cross_entropy_with_logits(
+                heads.scene(grid[rows].flatten(1)), target["phrases"], reduction="none"
+            )
             out[kind] = 40 * (bce * target["known"]).sum() / target["known"].sum().clamp(min=1)
     return out
 
 
-SHARE = {"cifar10": 1.0, "caltech101": 0.6, "teacher": 4.0, "omniglot": 0.25, "invented": 0.25, "mnist": 0.12, "easy_vqa": 0.15,
-         "scene": 0.35, "twemoji": 0.05}  # fmt: skip
+SHARE = {
+    "cifar10": 1.0,
+    "caltech101": 0.6,
+    "teacher": 4.0,
+    "omniglot": 0.5,
+    "invented": 0.6,
+    "mnist": 0.12,
+    "easy_vqa": 0.15,
+    "scene": 0.35,
+    "twemoji": 0.05,
+}
 
 
 def load_mixture(data: Path, views: Path, seed: int, limit: int | None) -> Mixture:
     """Read every training source into memory."""
     sources = {
-        "cifar10": cifar10(data, "train", limit), "caltech101": caltech101(data, "train", 32, limit), "mnist": mnist(data, "train", limit),
-        "omniglot": omniglot(data, "train"), "easy_vqa": easy_vqa(data, "train", limit), "twemoji": twemoji(data),
-    }  # fmt: skip
+        "cifar10": cifar10(data, "train", limit),
+        "caltech101": caltech101(data, "train", 32, limit),
+        "mnist": mnist(data, "train", limit),
+        "omniglot": omniglot(data, "train"),
+        "easy_vqa": easy_vqa(data, "train", limit),
+        "twemoji": twemoji(data),
+    }
     with np.load(views) as file:
         return Mixture(sources, {k: file[k] for k in file.files}, seed)
 
 
 def train_sight(
-    data: Path, views: Path, out: Path, *, steps: int, small_steps: int, peak: float, seed: int, dtype: torch.dtype,
-    limit: int | None = None, scale: float = 1.0, every: int = 200,
-) -> None:  # fmt: skip
-    """Train `steps` steps, the first `small_steps` on 64 x 64 pixels (Howard 2018, progressive resizing), and save.
+    data: Path,
+    views: Path,
+    out: Path,
+    *,
+    steps: int,
+    small_steps: int,
+    peak: float,
+    seed: int,
+    dtype: torch.dtype,
+    limit: int | None = None,
+    scale: float = 1.0,
+    every: int = 200,
+) -> None:
+    """Train `steps` steps, the first `small_steps` on 64 x 64 pixels (Howard 2018, progressive resizing),
+    and save.
 
     Writes `out`/state.pt while it runs (to resume) and `out`/encoder in transformers layout at the end.
     """
@@ -214,14 +290,17 @@ def train_sight(
     decay = [p for p in whole.parameters() if p.ndim >= 2]
     plain = [p for p in whole.parameters() if p.ndim < 2]
     optimiser = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}], lr=peak, betas=(0.9, 0.98)
+        [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
+        lr=peak,
+        betas=(0.9, 0.98),
     )
     average = torch.optim.swa_utils.AveragedModel(
         whole, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
     warm = max(1, steps // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda s: min(1, (s + 1) / warm) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1, s / steps))))
+        optimiser,
+        lambda s: min(1, (s + 1) / warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, s / steps)))),
     )
     out.mkdir(parents=True, exist_ok=True)
     state, start = out / "state.pt", 0
@@ -249,11 +328,21 @@ def train_sight(
             seen[k] = 0.95 * seen.get(k, float(v)) + 0.05 * float(v)
         if (step + 1) % 25 == 0:
             told_losses = "  ".join(f"{k} {v:.3f}" for k, v in seen.items())
-            print(f"step {step + 1}/{steps}  {(time.time() - began) / (step + 1 - start):.2f} s  {told_losses}", flush=True)
+            print(
+                f"step {step + 1}/{steps}  {(time.time() - began) / (step + 1 - start):.2f} s  {told_losses}",
+                flush=True,
+            )
         if (step + 1) % every == 0 or step + 1 == steps:
-            save = {"whole": whole.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
-                    "schedule": schedule.state_dict(), "step": step + 1}  # fmt: skip
+            save = {
+                "whole": whole.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "schedule": schedule.state_dict(),
+                "step": step + 1,
+            }
             torch.save(save, state.with_suffix(".part"))
             state.with_suffix(".part").rename(state)
-    average.module["encoder"].eval().to(memory_format=torch.contiguous_format).save_pretrained(out / "encoder")
+    average.module["encoder"].eval().to(memory_format=torch.contiguous_format).save_pretrained(
+        out / "encoder"
+    )
     torch.save(average.module["heads"].state_dict(), out / "heads.pt")

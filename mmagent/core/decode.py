@@ -96,7 +96,7 @@ class _Row:
         return Generation(self.stream.text, ids, logprobs, self.finished or "length", self.n_prompt)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(
     core: Core,
     prompts: Sequence[Prompt | str],

@@ -60,7 +60,7 @@ class _Job:
     ids: list[int]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def score(
     core: Core,
     prompts: Sequence[Prompt | str],

@@ -20,9 +20,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModel
-from transformers.utils import logging as transformers_logging
 
 from mmagent.errors import UserError
+from mmagent.hub import local_only, quiet
 from mmagent.modality import Features
 
 BATCH = 64  # pictures per forward pass, so that memory does not grow with the number asked about
@@ -51,8 +51,8 @@ class ImageEncoder:
         Every weight must be in the checkpoint: one that is missing or has another shape is an error, never
         left random. Weights of a classifier on top may be there and are not used.
         """
-        with _quiet(), _as_user_errors(location):
-            options = {"trust_remote_code": trust_remote_code}
+        with quiet(), _as_user_errors(location):
+            options = {"trust_remote_code": trust_remote_code, "local_files_only": local_only(location)}
             model = _load_model(location, dtype, options)
             auto: Any = AutoImageProcessor
             processor = auto.from_pretrained(location, backend="pil", **options)
@@ -82,8 +82,8 @@ class ImageEncoder:
         the processor keeps sizes.
         """
         if not batch:
-            d = self.d_encoder
-            return Features(torch.zeros(0, 0, d), torch.zeros(0, 0, dtype=torch.bool), torch.zeros(0, d))
+            nothing = torch.zeros(0, self.d_encoder, device=next(self.model.parameters()).device)
+            return Features(nothing.unsqueeze(1)[:, :0], nothing[:, :0].bool(), nothing)
         return _joined([self._run(batch[start : start + BATCH]) for start in range(0, len(batch), BATCH)])
 
     @torch.no_grad()
@@ -120,7 +120,10 @@ class ImageEncoder:
 
 def _load_model(location: str, dtype: torch.dtype, options: dict[str, Any]) -> Any:
     """The picture half of a model, every weight of it from the checkpoint."""
+    # transformers looks for a PEFT adapter first, and asks the hub about it unless told not to
+    no_hub = {"local_files_only": options["local_files_only"]}
     options = {**options, "use_safetensors": True, "dtype": dtype, "output_loading_info": True}
+    options["adapter_kwargs"] = no_hub
     model, report = AutoModel.from_pretrained(location, **options)
     if report["missing_keys"] and all(key.startswith("pooler.") for key in report["missing_keys"]):
         # A classifier's checkpoint has no weights for the pooler that transformers adds (ViT, DeiT, BEiT).
@@ -207,7 +210,7 @@ def _as_user_errors(location: str) -> Iterator[None]:
         raise UserError(
             f"{location} holds no config.json, so no encoder. Give a transformers model directory."
         )
-    if not place.exists() and (place.is_absolute() or location.startswith(".") or location.count("/") > 1):
+    if not place.is_dir() and (place.is_absolute() or location.startswith(".") or location.count("/") > 1):
         raise UserError(f"there is no encoder in {location}: no such directory. Check the path.")
     try:
         yield
@@ -216,23 +219,17 @@ def _as_user_errors(location: str) -> Iterator[None]:
             f"the weights in {location} are damaged: {error}. Fetch the encoder again."
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        if not place.is_dir() and local_only(location):
+            raise UserError(
+                f"there is no encoder {location}: no such directory, nothing of that id in the hub's cache "
+                "here, and the hub cannot be reached. Give a directory, or go online."
+            ) from error
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"{location} brings code of its own. Pass --trust-remote-code if you trust its author."
+            ) from error
         said = " ".join(str(error).split())
         raise UserError(
             f"no encoder can be loaded from {location}: {said:.300} It takes a directory or hub id with "
             "config.json, preprocessor_config.json and model.safetensors."
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no load report on stderr: what matters of them is checked and said here."""
-    log: Any = transformers_logging
-    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(verbosity)
-        if bars:
-            log.enable_progress_bar()

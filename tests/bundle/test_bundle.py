@@ -181,7 +181,7 @@ def test_a_sense_without_an_adapter(kitchen: Path) -> None:
 
 def test_an_adapter_family_that_nobody_brings(kitchen: Path) -> None:
     plugins = FakePlugins({"prefixes": FAMILIES[0]})
-    with pytest.raises(UserError, match="family 'prefix', which no plugin brings.*Did you mean 'prefixes'"):
+    with pytest.raises(UserError, match=r"family 'prefix', which no plugin brings.*Did you mean 'prefixes'"):
         Bundle.open(kitchen).load_adapter("image", plugins, D_ENCODER, D_CORE)
 
 
@@ -271,7 +271,7 @@ def test_an_adapter_file_that_is_no_safetensors(kitchen: Path) -> None:
 
 def test_a_memory_tensor_that_is_not_there(kitchen: Path) -> None:
     edit(kitchen, lambda manifest: manifest["senses"]["image"]["memory"].update(projection="proj"))
-    with pytest.raises(UserError, match="holds no tensor 'proj'. It holds: mean, other"):
+    with pytest.raises(UserError, match=r"holds no tensor 'proj'. It holds: mean, other"):
         Bundle.open(kitchen).load_memory("image")
 
 

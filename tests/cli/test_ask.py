@@ -1,4 +1,4 @@
-"""``mmagent ask`` from its options to its output. The weights are random, so no test looks at what is said."""
+"""``mmagent ask`` from its options to its output. The weights are random: what is said does not matter."""
 
 from __future__ import annotations
 

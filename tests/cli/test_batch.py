@@ -72,6 +72,17 @@ def test_resuming_gives_what_an_uninterrupted_run_gives(batch, rows, tmp_path):
     assert (tmp_path / "half.jsonl").read_text() == whole
 
 
+def test_shots_of_the_command_serve_every_row(batch, rows, pictures, tmp_path):
+    asked = [{"image": f"{name}.png", "question": "what is this?"} for name in ("blue", "red", "blue")]
+    rows.write_text("\n".join(map(json.dumps, asked)))
+    shots = [
+        f"--shot=image={pictures / name}.png,answer={word}"
+        for name, word in (("red", "dax"), ("blue", "wug"))
+    ]
+    assert batch(rows, "--out", tmp_path / "out.jsonl", *shots).code == 0
+    assert [row["answer"] for row in read(tmp_path / "out.jsonl")] == ["wug", "dax", "wug"]
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -344,6 +345,19 @@ def test_an_incomplete_directory(place: Callable[[str], Path], tmp_path: Path, f
 
 def test_no_directory_at_all(tmp_path: Path) -> None:
     assert "no such directory" in refusal(tmp_path / "nowhere")
+
+
+def test_a_hub_id_while_the_hub_is_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port, where nobody listens
+    monkeypatch.setattr("mmagent.hub.getproxies", dict)
+    started = time.monotonic()
+    message = refusal("someone/no-such-model")
+    assert "no such directory" in message
+    assert "the hub cannot be reached" in message
+    assert time.monotonic() - started < 5
+    assert capfd.readouterr().err == ""
 
 
 def test_a_language_model_is_no_image_encoder(tmp_path: Path) -> None:

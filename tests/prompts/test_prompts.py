@@ -25,11 +25,11 @@ def mine(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
-        ("caption", "Picture: {Q}\nCaption:"),
-        ("vqa", "Picture: {Q}\nQuestion: what is this?\nAnswer:"),
-        ("fewshot", "Picture: {Q}\nQuestion: what is this?\nAnswer:"),
-        ("naming", "Picture: {Q}\nThis is"),
-        ("choices", "Picture: {Q}\nQuestion: what is this?\nChoices: red, blue\nAnswer:"),
+        ("caption", "Picture:{Q}\nCaption:"),
+        ("vqa", "Picture:{Q}\nQuestion: what is this?\nAnswer:"),
+        ("fewshot", "Picture:{Q}\nQuestion: what is this?\nAnswer:"),
+        ("naming", "Picture:{Q}\nThis is"),
+        ("choices", "Picture:{Q}\nQuestion: what is this?\nChoices: red, blue\nAnswer:"),
     ],
 )
 def test_each_template_to_the_letter(template: str, expected: str) -> None:
@@ -43,16 +43,16 @@ def test_each_template_to_the_letter(template: str, expected: str) -> None:
     [
         (
             "fewshot",
-            "Picture: {A}\nQuestion: what is this?\nAnswer: dax\n\n",
+            "Picture:{A}\nQuestion: what is this?\nAnswer: dax\n\n",
             "Question: what is this?\nAnswer:",
         ),
-        ("naming", "Picture: {A}\nThis is a dax.\n\n", "This is"),
-        ("caption", "Picture: {A}\nCaption: dax\n\n", "Caption:"),
+        ("naming", "Picture:{A}\nThis is a dax.\n\n", "This is"),
+        ("caption", "Picture:{A}\nCaption: dax\n\n", "Caption:"),
     ],
 )
 def test_shots_stand_before_the_question(template: str, block: str, query: str) -> None:
     made = render(template, question="what is this?", media=[("image", "{Q}")], shots=[DAX, DAX])
-    assert joined(made) == f"{block}{block}Picture: {{Q}}\n{query}"
+    assert joined(made) == f"{block}{block}Picture:{{Q}}\n{query}"
 
 
 def test_a_shot_is_written_as_the_template_writes_its_answer() -> None:
@@ -71,7 +71,7 @@ def test_articles(name: str, expected: str) -> None:
 
 def test_several_pictures_and_other_senses_have_a_line_each() -> None:
     media = [("image", "{1}"), ("image", "{2}"), ("audio", "{3}")]
-    text = "Picture: {1}\nPicture: {2}\nAudio: {3}\nQuestion: same?\nAnswer:"
+    text = "Picture:{1}\nPicture:{2}\nAudio:{3}\nQuestion: same?\nAnswer:"
     assert joined(render("vqa", question="same?", media=media)) == text
 
 
@@ -83,7 +83,7 @@ def test_without_media_only_the_question_is_left() -> None:
 def test_media_come_back_as_the_very_objects_given() -> None:
     picture = object()
     parts = render("vqa", question="what?", media=[("image", picture)]).parts
-    assert parts == ["Picture: ", picture, "\nQuestion: what?\nAnswer:"]
+    assert parts == ["Picture:", picture, "\nQuestion: what?\nAnswer:"]
     assert parts[1] is picture
 
 
@@ -165,7 +165,7 @@ def test_the_chat_template_goes_around_the_whole_prompt() -> None:
     made = render(
         "vqa", question="what?", media=[("image", "{Q}")], wrap=lambda text: f"<user>{text}</user>\n"
     )
-    assert joined(made) == "<user>Picture: {Q}\nQuestion: what?\nAnswer:</user>\n"
+    assert joined(made) == "<user>Picture:{Q}\nQuestion: what?\nAnswer:</user>\n"
 
 
 def test_every_template_that_comes_along_is_listed() -> None:

@@ -1,0 +1,192 @@
+"""The measuring: a command or a function timed in turns with its peer, and what comes of it as a figure.
+
+Nothing here imports torch, and neither may a script that asks for the peak memory of its children: on Linux a
+child's ``ru_maxrss`` begins with the size of the process that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Disagreement", "Figure", "Pairs", "Run", "demand_equal", "in_turns", "mmagent", "run", "script"]
+
+T = TypeVar("T")
+
+FAILED_TAIL = 2000  # characters of a failed command's stderr that are shown
+
+
+class Disagreement(Exception):
+    """The two sides of a comparison do not do the same, so there is nothing to compare."""
+
+
+@dataclass(frozen=True)
+class Run(Generic[T]):
+    """One run of one side: wall and processor seconds, what it gave, and for a command its peak in bytes."""
+
+    seconds: float
+    cpu: float
+    result: T
+    peak: int = 0
+
+
+@dataclass(frozen=True)
+class Pairs(Generic[T]):
+    """Runs of both sides, taken in turns: ours[i] and peer[i] are neighbours in time."""
+
+    ours: list[Run[T]]
+    peer: list[Run[T]]
+
+    def ratios(self, of: Callable[[Run[T]], float], *, speed: bool = False) -> list[float]:
+        """Ours over the peer's, pair by pair; of speeds where less is better the inverse."""
+        pairs = [(of(a), of(b)) for a, b in zip(self.ours, self.peer, strict=True)]
+        return [b / a if speed else a / b for a, b in pairs]
+
+    def medians(self, of: Callable[[Run[T]], float]) -> tuple[float, float]:
+        """The medians of both sides, in the unit they were measured in."""
+        return statistics.median(map(of, self.ours)), statistics.median(map(of, self.peer))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    name    what is measured
+    against the peer
+    limit   the figure has to be `at most` or `at least` this
+    ratios  one per pair of runs; the figure is their median
+    cpu     the same in processor time, where that means anything
+    ours, theirs  the medians, with their unit
+    """
+
+    name: str
+    against: str
+    at_least: bool
+    limit: float
+    ratios: list[float]
+    ours: str
+    theirs: str
+    cpu: list[float] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        """The figure."""
+        return statistics.median(self.ratios)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the figure reaches its limit."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    @property
+    def spread(self) -> str:
+        """The least and the greatest pair."""
+        return f"{min(self.ratios):.2f} to {max(self.ratios):.2f}"
+
+
+def in_turns(ours: Callable[[], Run[T]], peer: Callable[[], Run[T]], runs: int) -> Pairs[T]:
+    """Run both sides once for nothing (files, kernels, caches), then `runs` times each, A B A B ..."""
+    ours(), peer()
+    pairs = [(ours(), peer()) for _ in range(runs)]
+    return Pairs([a for a, _ in pairs], [b for _, b in pairs])
+
+
+def timed(work: Callable[[], T]) -> Run[T]:
+    """Run a function in this process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    return Run(time.perf_counter() - wall, time.process_time() - cpu, result)
+
+
+def run(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Run[str]:
+    """Run a command to its end; its stdout, and the most memory it held. Raises RuntimeError if it fails."""
+    words = [str(word) for word in command]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        start = time.perf_counter()
+        process = subprocess.Popen(words, stdout=out, stderr=err, env={**os.environ, **(env or {})})
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read().decode("utf-8", "replace"))
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(words)} ended with {process.returncode}:\n{texts[1][-FAILED_TAIL:]}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Run(seconds, usage.ru_utime + usage.ru_stime, texts[0], usage.ru_maxrss * unit)
+
+
+def mmagent() -> list[str]:
+    """The installed ``mmagent`` command of this Python, or the module behind it."""
+    script = Path(sys.executable).with_name("mmagent")
+    return [str(script)] if script.is_file() else [sys.executable, "-m", "mmagent_cli"]
+
+
+def demand_equal(ours: Sequence[object], theirs: Sequence[object], what: str) -> None:
+    """Raise Disagreement unless both sides gave the same, saying where they first part."""
+    if len(ours) != len(theirs):
+        raise Disagreement(f"{what}: {len(ours)} against {len(theirs)}")
+    wrong = [at for at, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]
+    if wrong:
+        at = wrong[0]
+        raise Disagreement(
+            f"{what}: {len(wrong)} of {len(ours)} differ; number {at} is {ours[at]!r} against {theirs[at]!r}"
+        )
+
+
+def script(about: str, measure: Callable[[Namespace], list[Figure]], arguments: Sequence[str] | None) -> int:
+    """The command line that all scripts share: measure, and print a table or, for the runner, JSON."""
+    parser = ArgumentParser(description=about.splitlines()[0])
+    add_options(parser)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    given = parser.parse_args(arguments)
+    try:
+        figures = measure(given)
+    except Disagreement as error:
+        print(f"the two sides disagree: {error}", file=sys.stderr)
+        return 1
+    if given.json:
+        print(json.dumps([asdict(figure) for figure in figures]))
+    else:
+        from benchmarks.report import table
+
+        print(table(figures))
+    return 0
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """What every script takes; `runs` is settled by `settled`."""
+    parser.add_argument("--bundle", default="tiny", help="bundle to measure, by name or directory (tiny)")
+    parser.add_argument("--image", help="picture to ask about (one is drawn)")
+    parser.add_argument("--runs", type=int, help="pairs of runs per figure (5; with --quick 1)")
+    parser.add_argument("--dtype", help="float32 or bfloat16, for both sides (what mmagent chooses)")
+    parser.add_argument("--max-tokens", type=int, default=32, help="longest answer, both sides (32)")
+    parser.add_argument("--quick", action="store_true", help="a few small runs, to see that all works")
+
+
+def pairs_of(given: Namespace, usual: int = 5) -> int:
+    """How many pairs of runs were asked for."""
+    return given.runs or (1 if given.quick else usual)
+
+
+def figures_from(text: str) -> list[Figure]:
+    """The figures that a script printed with ``--json``."""
+    rows: list[dict[str, Any]] = json.loads(text)
+    return [Figure(**row) for row in rows]
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as ``812 ms`` or ``3.42 s``."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"

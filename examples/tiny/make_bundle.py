@@ -1,0 +1,182 @@
+"""Stage `bundle`: words, memory and confidence are fitted on development pictures, and all is written as one
+bundle.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from augment import resize, to_tensor
+from look import FIRST_UNSEEN, directions, quantiser, see, unseen_characters
+from pictures import SIDE, Source
+from sight_words import N_LEVELS, N_WORDS
+from torch import Tensor, nn
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, ResNetModel
+
+PREPROCESSOR = {
+    "image_processor_type": "ViTImageProcessor",
+    "do_resize": True,
+    "size": {"height": SIDE, "width": SIDE},
+    "resample": 2,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5] * 3,
+    "image_std": [0.5] * 3,
+}
+
+
+@torch.no_grad()
+def pooled_of(encoder: ResNetModel, source: Source, dtype: torch.dtype, batch: int = 128) -> Tensor:
+    """Pooled features (N, d) of a source as it is, no augmentation."""
+    parts = [source.pictures[i : i + batch] for i in range(0, len(source), batch)]
+    return torch.cat([see(encoder, resize(to_tensor(p), SIDE), dtype)[1] for p in parts])
+
+
+def by_label(pooled: Tensor, labels: list[str]) -> list[Tensor]:
+    """Features grouped by class, classes of at least two."""
+    names = sorted(set(labels))
+    groups = [pooled[[i for i, label in enumerate(labels) if label == name]] for name in names]
+    return [g for g in groups if len(g) > 1]
+
+
+def domains_of(
+    encoder: ResNetModel, photos: Source, letters: Source, dtype: torch.dtype, invented: int
+) -> list[list[Tensor]]:
+    """Characters (invented ones never drawn in training, and alphabets of it) and photographs, by class."""
+    unseen = list(unseen_characters(encoder, invented, 10, dtype))
+    known = by_label(pooled_of(encoder, letters, dtype), letters.labels)
+    return [unseen + known, by_label(pooled_of(encoder, photos, dtype), photos.labels)]
+
+
+def fit_words(domains: list[list[Tensor]]) -> dict[str, Tensor]:
+    """Quantiser of the visual words: characters weigh most, since names for photographs are in the
+    captions.
+    """
+    projection, mean = directions(domains, [0.75, 0.25], N_WORDS)
+    every = torch.cat(
+        [torch.cat(domains[0]), torch.cat(domains[1])[:: max(1, len(torch.cat(domains[1])) // 2000)]]
+    )
+    return quantiser(projection, mean, every)
+
+
+def word_table(core: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Tensor:
+    """(N_WORDS, N_LEVELS, d_core): the core's own embeddings of its visual words."""
+    ids = [
+        [tokenizer.convert_tokens_to_ids(f"<v{i}.{level}>") for level in range(N_LEVELS)]
+        for i in range(N_WORDS)
+    ]
+    return core.get_input_embeddings().weight.detach()[torch.tensor(ids)].clone()
+
+
+def fit_memory(domains: list[list[Tensor]], n: int = 96) -> dict[str, Any]:
+    """How shots are compared: whitened discriminant directions, and where 'near' begins.
+
+    `threshold` and `slope` come from two kinds of best similarities, each among 20 shots: of a query whose
+    class is among the shots, and of one from another domain. The weight is 1/2 half way between the 2nd
+    percentile of the former and the 99.5th of the latter, and one in a hundred at the latter.
+    """
+    stats = [torch.cat([c - c.mean(0) for c in classes]) for classes in domains]
+    within = sum(s.T @ s / len(s) for s in stats) / len(stats)
+    middle = torch.stack([torch.stack([c.mean(0) for c in classes]).mean(0) for classes in domains]).mean(0)
+    d = len(middle)
+    values, vectors = torch.linalg.eigh(within + 0.05 * within.trace() / d * torch.eye(d))
+    whiten = vectors / values.sqrt()
+    means = torch.cat([torch.stack([c.mean(0) for c in classes]) - middle for classes in domains]) @ whiten
+    _, best = torch.linalg.eigh(means.T @ means)
+    projection = whiten @ best.flip(1)[:, :n]
+    key = lambda x: nn.functional.normalize((x - middle) @ projection, dim=-1)  # noqa: E731
+    rng = random.Random("memory")
+    near, far = [], []
+    for _ in range(600):
+        home = rng.randrange(len(domains))
+        classes = rng.sample(domains[home], 20)
+        shots = key(torch.stack([c[rng.randrange(len(c))] for c in classes]))
+        own = classes[rng.randrange(20)]
+        near.append(float((shots @ key(own[rng.randrange(len(own))][None])[0]).max()))
+        other = rng.choice(domains[1 - home])
+        far.append(float((shots @ key(other[rng.randrange(len(other))][None])[0]).max()))
+    low, high = float(np.quantile(near, 0.02)), float(np.quantile(far, 0.995))
+    threshold = (low + high) / 2
+    slope = min(80.0, max(8.0, math.log(99.0) / max(0.02, threshold - high)))
+    print(
+        f"memory: near from {low:.3f}, far up to {high:.3f}, threshold {threshold:.3f}, slope {slope:.1f}",
+        flush=True,
+    )
+    return {"mean": middle, "projection": projection, "threshold": threshold, "slope": slope, "beta": 12.0}
+
+
+def fit_confidence(pairs: list[tuple[float, bool]]) -> tuple[float, float]:
+    """Platt's scale and bias (Platt 1999) on (probability, right) of development answers."""
+    from sklearn.linear_model import LogisticRegression
+
+    p = np.clip(np.array([c for c, _ in pairs]), 1e-6, 1 - 1e-6)
+    y = np.array([r for _, r in pairs])
+    if y.all() or not y.any():
+        return 1.0, 0.0
+    model = LogisticRegression(C=100.0).fit(np.log(p / (1 - p))[:, None], y)
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
+
+
+def write_bundle(
+    out: Path,
+    core: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    encoder: ResNetModel,
+    adapter: nn.Module,
+    memory: dict[str, Any],
+    calibration: dict[str, Any] | None,
+    scores: dict[str, Any],
+    card: str,
+    staging: Path,
+) -> None:
+    """Write the bundle, weights in float16, in plain transformers layout."""
+    from mmagent.bundle import Bundle
+
+    core_dir, encoder_dir = staging / "core", staging / "encoder"
+    core.half().save_pretrained(core_dir), tokenizer.save_pretrained(core_dir)
+    encoder.half().save_pretrained(encoder_dir)
+    (encoder_dir / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
+    core.float(), encoder.float()
+    state = {k: v.half() if v.is_floating_point() else v for k, v in adapter.state_dict().items()}
+    numbers = {k: v for k, v in memory.items() if not isinstance(v, Tensor)}
+    manifest: dict[str, Any] = {
+        "name": "tiny",
+        "version": "0.1.0",
+        "description": (
+            "the embedded bundle: a 5 M core that read text only, and an image sense trained on captions only"
+        ),
+        "core": {"path": "core"},
+        "senses": {
+            "image": {
+                "encoder": "image/encoder",
+                "adapter": {
+                    "family": "visual-words",
+                    "config": adapter.config,
+                    "weights": "image/adapter.safetensors",
+                },
+                "memory": numbers | {"mean": "mean", "projection": "projection"},
+            }
+        },
+        "scores": scores,
+        "licence": "Apache-2.0",
+    }
+    if calibration:
+        manifest["calibration"] = calibration
+    tensors = {k: v.contiguous() for k, v in memory.items() if isinstance(v, Tensor)}
+    parts = {
+        "core": core_dir,
+        "image/encoder": encoder_dir,
+        "image/adapter.safetensors": state,
+        "image/memory.safetensors": tensors,
+    }
+    Bundle.write(out, manifest, parts, card=card, replace=True)
+
+
+assert FIRST_UNSEEN > 0

@@ -1,0 +1,75 @@
+"""A person who waits sees what for; a pipe never does."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+
+import pytest
+
+from mmagent_cli import progress
+
+
+class Screen(io.StringIO):
+    """A stderr that says whether it is a terminal."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """Put a screen in the place of stderr; called in the test, since pytest puts its own there before."""
+
+    def watched(*, terminal: bool) -> Screen:
+        screen = Screen(terminal)
+        monkeypatch.setattr(sys, "stderr", screen)
+        monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.05)
+        return screen
+
+    return watched
+
+
+def test_a_long_wait_is_told_and_wiped_away(watch):
+    screen = watch(terminal=True)
+    with progress.patience("loading tiny"):
+        time.sleep(0.8)
+    assert "loading tiny, " in screen.getvalue()
+    assert screen.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_short_wait_is_not_told(watch):
+    screen = watch(terminal=True)
+    with progress.patience("loading tiny"):
+        pass
+    with progress.patience("thinking") as end:
+        end()
+        time.sleep(0.2)
+    assert screen.getvalue() == ""
+
+
+def test_nothing_in_a_pipe(watch):
+    screen = watch(terminal=False)
+    with progress.patience("loading tiny"):
+        time.sleep(0.8)
+    with progress.bar("answering") as advance:
+        advance(1, 2)
+        time.sleep(0.3)
+        advance(2, 2)
+    assert screen.getvalue() == ""
+
+
+def test_a_batch_has_a_bar(watch):
+    screen = watch(terminal=True)
+    with progress.bar("answering") as advance:
+        time.sleep(0.3)
+        advance(3, 8)
+        time.sleep(0.2)
+        advance(8, 8)
+    assert "answering" in screen.getvalue()
+    assert "3/8" in screen.getvalue() or "8/8" in screen.getvalue()
