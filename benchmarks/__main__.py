@@ -28,9 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=benchmarks.__doc__,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("scripts", nargs="*", help=f"of {', '.join(SCRIPTS)} (all)")
+    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=f"of {', '.join(SCRIPTS)} (all)")
     add_options(parser)
-    parser.add_argument("--write", action="store_true", help="write the page to benchmarks/RESULTS.md")
+    parser.add_argument(
+        "--write",
+        nargs="?",
+        type=Path,
+        const=RESULTS,
+        metavar="FILE",
+        help="write the page (RESULTS.md here)",
+    )
     given = parser.parse_args(words)
     for name in given.scripts:
         if name not in SCRIPTS:
@@ -50,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = page(figures, name, shlex.join(["python", "-m", "benchmarks", *words]))
     print(text, end="")
     if given.write:
-        RESULTS.write_text(text, encoding="utf-8")
+        given.write.write_text(text, encoding="utf-8")
     return 0
 
 
@@ -65,8 +72,8 @@ def _figures(scripts: Sequence[str], options: list[str]) -> list[Figure]:
 
 def _random(target: Path, small: bool) -> str:
     """A bundle with random weights, made in a process of its own: this one stays small."""
-    command = [sys.executable, "-m", "benchmarks.random_bundle", target, *(["--small"] if small else [])]
-    run(command, env={"PYTHONPATH": str(ROOT)})
+    command = [sys.executable, "-m", "benchmarks.random_bundle", str(target)]
+    run([*command, "--small"] if small else command, env={"PYTHONPATH": str(ROOT)})
     return str(target)
 
 

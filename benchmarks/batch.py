@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from benchmarks.measure import Figure, Pairs, Run, demand_equal, in_turns, pairs_of, script, timed
+from benchmarks.measure import Figure, Pairs, Run, demand_equal, in_turns, script, timed
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent
+    from mmagent.core import Inputs
 
 LIMIT = 4.0
 QUESTIONS = (
@@ -68,7 +69,7 @@ def rows_of_a_file(agent: Agent, folder: Path, count: int, given: Namespace) -> 
 
         return timed(lambda: [ask(at, picture) for at, picture in enumerate(pictures)])
 
-    pairs = in_turns(batched, one_by_one, pairs_of(given, usual=5))
+    pairs = in_turns(batched, one_by_one, given, usual=5)
     return _figure(f"`--batch` of {count} questions, throughput", "one at a time", pairs, count, agent)
 
 
@@ -91,7 +92,7 @@ def shared_shots(agent: Agent, folder: Path, count: int, given: Namespace) -> Fi
         with no_reuse():
             return answered()
 
-    pairs = in_turns(answered, read_every_time, pairs_of(given, usual=5))
+    pairs = in_turns(answered, read_every_time, given, usual=5)
     name = f"{count} questions sharing {N_SHOTS} shots, throughput"
     return _figure(name, "the same without prefix reuse", pairs, count, agent)
 
@@ -102,7 +103,7 @@ def no_reuse() -> Iterator[None]:
     from mmagent.core import prefill
     from mmagent.core.cache import Match
 
-    def nothing_known(core: object, inputs: prefill.Inputs, cache: object) -> list[Match]:
+    def nothing_known(core: object, inputs: Inputs, cache: object) -> list[Match]:
         return [Match(0, [])] * len(inputs.keys)
 
     with mock.patch.multiple(prefill, _known=nothing_known, _store=lambda *arguments: None):

@@ -6,7 +6,6 @@ stays small itself, so that it adds nothing to its children's memory.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from argparse import Namespace
@@ -20,36 +19,34 @@ from benchmarks.measure import (
     in_turns,
     milliseconds,
     mmagent,
-    pairs_of,
     run,
     script,
 )
+from mmagent.bundle import find_bundle
+from mmagent.plugins import load_plugins
 
 TIME_LIMIT, MEMORY_LIMIT = 1.25, 1.15
 QUESTION = "What is this?"  # as peer_ask.py has it
 PEER = Path(__file__).with_name("peer_ask.py")
-# The directory of a bundle, and the dtype that mmagent chooses, asked in a process of its own.
-LOOK = """
-import json, sys
-from mmagent.bundle import find_bundle
+# Asked in processes of their own, since they import much.
+CHOICE = """
 from mmagent.core import choose_device, choose_dtype
-from mmagent.plugins import load_plugins
-place = find_bundle(sys.argv[1], load_plugins().bundles).resolve()
-dtype = choose_dtype(choose_device("cpu"), sys.argv[2] or None)[0]
-print(json.dumps([str(place), str(dtype).removeprefix("torch.")]))
+print(str(choose_dtype(choose_device("cpu"))[0]).removeprefix("torch."))
 """
+DRAWING = "import sys; from benchmarks.pictures import draw; draw(sys.argv[1], 1)"
 
 
 def measure(given: Namespace) -> list[Figure]:
     """Time both, after they gave the same answer."""
     with tempfile.TemporaryDirectory() as folder:
         picture = given.image or drawn(Path(folder) / "picture.png")
-        place, dtype = json.loads(run([sys.executable, "-c", LOOK, given.bundle, given.dtype or ""]).result)
+        place = find_bundle(given.bundle, load_plugins().bundles).resolve()
+        dtype = given.dtype or run([sys.executable, "-c", CHOICE]).result.strip()
         limit = ["--max-tokens", str(given.max_tokens), "--device", "cpu"]
         ours = [*mmagent(), "ask", QUESTION, "--image", picture, "--bundle", place, *limit]
         ours += ["--dtype", given.dtype] if given.dtype else []
         peer = [sys.executable, PEER, place, picture, dtype, str(given.max_tokens)]
-        pairs = in_turns(lambda: run(ours), lambda: run(peer), pairs_of(given, usual=9))
+        pairs = in_turns(lambda: run(ours), lambda: run(peer), given, usual=9)
     for a, b in zip(pairs.ours, pairs.peer, strict=True):
         demand_equal([a.result.strip()], [b.result.strip()], "the answer")
     return [_time(pairs, dtype), _memory(pairs, dtype)]
@@ -57,9 +54,7 @@ def measure(given: Namespace) -> list[Figure]:
 
 def drawn(target: Path) -> Path:
     """One picture, drawn in a process of its own."""
-    code = "import sys; from benchmarks.pictures import draw; draw(sys.argv[1], 1)"
-    root = Path(__file__).resolve().parents[1]
-    run([sys.executable, "-c", code, target], env={"PYTHONPATH": str(root)})
+    run([sys.executable, "-c", DRAWING, target], env={"PYTHONPATH": str(PEER.parents[1])})
     return target
 
 

@@ -19,7 +19,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Disagreement", "Figure", "Pairs", "Run", "demand_equal", "in_turns", "mmagent", "run", "script"]
+__all__ = [
+    "Disagreement",
+    "Figure",
+    "Pairs",
+    "Run",
+    "add_options",
+    "demand_equal",
+    "figures_from",
+    "in_turns",
+    "milliseconds",
+    "mmagent",
+    "run",
+    "script",
+    "timed",
+]
 
 T = TypeVar("T")
 
@@ -95,10 +109,16 @@ class Figure:
         return f"{min(self.ratios):.2f} to {max(self.ratios):.2f}"
 
 
-def in_turns(ours: Callable[[], Run[T]], peer: Callable[[], Run[T]], runs: int) -> Pairs[T]:
-    """Run both sides once for nothing (files, kernels, caches), then `runs` times each, A B A B ..."""
-    ours(), peer()
-    pairs = [(ours(), peer()) for _ in range(runs)]
+def in_turns(
+    ours: Callable[[], Run[T]], peer: Callable[[], Run[T]], given: Namespace, usual: int
+) -> Pairs[T]:
+    """Run both sides once for nothing (files, kernels, caches), then in turns, A B A B ...
+
+    `usual` pairs are counted where no number was asked for; a quick look is one pair and nothing before it.
+    """
+    if not given.quick:
+        ours(), peer()
+    pairs = [(ours(), peer()) for _ in range(given.runs or (1 if given.quick else usual))]
     return Pairs([a for a, _ in pairs], [b for _, b in pairs])
 
 
@@ -167,18 +187,13 @@ def script(about: str, measure: Callable[[Namespace], list[Figure]], arguments: 
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """What every script takes; `runs` is settled by `settled`."""
+    """What every script takes."""
     parser.add_argument("--bundle", default="tiny", help="bundle to measure, by name or directory (tiny)")
     parser.add_argument("--image", help="picture to ask about (one is drawn)")
-    parser.add_argument("--runs", type=int, help="pairs of runs per figure (5; with --quick 1)")
+    parser.add_argument("--runs", type=int, help="pairs of runs per figure (5 to 15; with --quick 1)")
     parser.add_argument("--dtype", help="float32 or bfloat16, for both sides (what mmagent chooses)")
     parser.add_argument("--max-tokens", type=int, default=32, help="longest answer, both sides (32)")
     parser.add_argument("--quick", action="store_true", help="a few small runs, to see that all works")
-
-
-def pairs_of(given: Namespace, usual: int = 5) -> int:
-    """How many pairs of runs were asked for."""
-    return given.runs or (1 if given.quick else usual)
 
 
 def figures_from(text: str) -> list[Figure]:

@@ -36,7 +36,8 @@ class Shape:
     @property
     def n_features(self) -> int:
         """Places of the encoder's map: its stem divides the side by 4, every stage but the first by 2."""
-        return (self.side // (4 * 2 ** (len(self.widths) - 1))) ** 2
+        across = self.side // (4 << (len(self.widths) - 1))
+        return across * across
 
 
 SMALL = Shape(32, 64, 2, 2, 512, (8, 16), (1, 1), 32, 2, 4, 4)

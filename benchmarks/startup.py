@@ -14,7 +14,6 @@ from benchmarks.measure import (
     in_turns,
     milliseconds,
     mmagent,
-    pairs_of,
     run,
     script,
 )
@@ -29,7 +28,7 @@ def measure(given: Namespace) -> list[Figure]:
         raise Disagreement(f"mmagent --help imports {', '.join(heavy)}")
     help_ = [*mmagent(), "--help"]
     typer = [sys.executable, "-c", "import typer"]
-    pairs = in_turns(lambda: run(help_), lambda: run(typer), pairs_of(given, usual=15))
+    pairs = in_turns(lambda: run(help_), lambda: run(typer), given, usual=15)
     ours, theirs = pairs.medians(lambda one: one.seconds)
     figure = Figure(
         "`mmagent --help`, wall time",

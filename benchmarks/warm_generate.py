@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.measure import Figure, Run, demand_equal, in_turns, pairs_of, script, timed
+from benchmarks.measure import Figure, Run, demand_equal, in_turns, script, timed
 
 if TYPE_CHECKING:
     from mmagent.core import Core, Soft
@@ -30,7 +30,7 @@ def measure(given: Namespace) -> list[Figure]:
     """One prompt by itself, then a batch of prompts of unlike lengths."""
     core = _core(given)
     sizes = ((1, 8), (3, 4)) if given.quick else ((1, 128), (16, 64))
-    return [_figure(core, n_prompts, n_new, pairs_of(given, usual=9)) for n_prompts, n_new in sizes]
+    return [_figure(core, n_prompts, n_new, given) for n_prompts, n_new in sizes]
 
 
 def _core(given: Namespace) -> Core:
@@ -46,7 +46,7 @@ def _core(given: Namespace) -> Core:
     return core
 
 
-def _figure(core: Core, n_prompts: int, n_new: int, runs: int) -> Figure:
+def _figure(core: Core, n_prompts: int, n_new: int, given: Namespace) -> Figure:
     import torch
 
     prompts = [_prompt(core, at) for at in range(n_prompts)]
@@ -67,7 +67,7 @@ def _figure(core: Core, n_prompts: int, n_new: int, runs: int) -> Figure:
         rows: list[list[int]] = ids.tolist()
         return rows
 
-    pairs = in_turns(ours, lambda: timed(bare), runs)
+    pairs = in_turns(ours, lambda: timed(bare), given, usual=9)
     demand_equal(pairs.ours[0].result, pairs.peer[0].result, f"the tokens of {n_prompts} answers")
     demand_equal([len(row) for row in pairs.ours[0].result], [n_new] * n_prompts, "the number of tokens")
     seconds = pairs.medians(lambda one: one.seconds)

@@ -1,7 +1,7 @@
 """The two kinds of failure, and the sentence each one owes the user.
 
-Every message is one line that says what is wrong, what there is, and what to do next. The command line prints it
-after ``mmagent: `` and leaves with `exit_code`; in Python it is an ordinary exception.
+Every message is one line that says what is wrong, what there is, and what to do next. The command line prints
+it after ``mmagent: `` and leaves with `exit_code`; in Python it is an ordinary exception.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Everything a plugin can say to mmagent, on one screen.
 
-A plugin is a light module named by an entry point in the group ``mmagent``. It describes what it brings and names
-the heavy halves by dotted path (``"package.module:attribute"``), so nothing is imported before it is used:
+A plugin is a light module named by an entry point in the group ``mmagent``. It describes what it brings and
+names the heavy halves by dotted path (``"package.module:attribute"``), so nothing is imported before it is used:
 
     from mmagent.hookspecs import hookimpl
     from mmagent.modality import Modality
@@ -35,7 +35,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def register_modalities(register: Callable[[Modality], None]) -> None:
-    """Bring kinds of input: each one gives the command an option (``--image``) and the prompts a placeholder."""
+    """Bring kinds of input: each one gives the command an option (``--image``), the prompts a placeholder."""
 
 
 @hookspec

@@ -107,7 +107,7 @@ def noise_words(rng: random.Random, share: float) -> str:
 
 
 class Pen:
-    """Writes documents; `hardness` in 0..1 is how far along the training is."""
+    """Writes documents; `hardness` in 0..1 is how far along the training is, below 0 there are only lists."""
 
     def __init__(self, seed: str, hardness: float = 1.0) -> None:
         self.rng = random.Random(seed)
@@ -329,6 +329,37 @@ class Pen:
             text = noise_words(rng, 1.0) + text
         return [(f"{text}\n", 0.0), (text, ANSWER), ("\n", ANSWER)]
 
+    def glossary(self) -> Doc:
+        """Keys and their new names, listed over and over; a key is a word, words of a look, or a description.
+
+        With one-word keys this is the plainest associative recall; longer keys and wider gaps lead on to
+        episodes.
+        """
+        rng = self.rng
+        ways = rng.choice((2, 3, 4))
+        names = self._names(ways)
+        kind, gap = rng.random(), rng.choice((" ", ": ", " is ", "\nThis is a ", "\nAnswer: ")).rstrip(" ")
+        kind = kind * 0.6 if self.hardness < 0 else kind
+        if kind < 0.35:
+            keys = [" " + thing.name for thing in rng.sample(things(), ways)]
+        elif kind < 0.85:
+            size, start = (
+                rng.choice((1, 2) if self.hardness < 0 else (1, 2, 4, 8, 16)),
+                rng.choice((0, 0, 4, 8)),
+            )
+            clean = noise_profile(rng, 0.0)
+            whole = [Look(rng, clean).example(rng).split(">")[:-1] for _ in range(ways)]
+            keys = ["".join(word + ">" for word in words[start : start + size]) for words in whole]
+        else:
+            keys = [f" {describe()}" for describe in self._descriptions(ways)]
+        out: Doc = []
+        met: set[int] = set()
+        order = [*rng.sample(range(ways), ways), *(rng.randrange(ways) for _ in range(rng.randint(4, 10)))]
+        for way in order:
+            out += [(keys[way] + gap, 0.0), (f" {names[way]}", ANSWER if way in met else 0.0), ("\n", 0.0)]
+            met.add(way)
+        return out
+
     def _names(self, ways: int) -> list[str]:
         rng = self.rng
         if rng.random() < 0.2:
@@ -377,9 +408,11 @@ class Pen:
 
     def document(self) -> Doc:
         """One document of the mixture."""
-        kinds = (self.blocks, self.episode, self.facts, self.echo)
+        if self.hardness < 0:
+            return self.glossary() if self.rng.random() < 0.9 else self.echo()
+        kinds = (self.blocks, self.episode, self.facts, self.echo, self.glossary)
         early = 1.0 - self.hardness
-        weights = (55 - 25 * early, 33 + 12 * early, 10 - 5 * early, 2 + 18 * early)
+        weights = (52 - 22 * early, 33 + 5 * early, 10 - 5 * early, 2 + 4 * early, 3 + 32 * early)
         doc = self.rng.choices(kinds, weights=weights)[0]()
         if self.rng.random() < 0.8:  # in most documents only answers count: the same learning for less work
             doc = [(span, weight if weight > SET_SCENE else 0.0) for span, weight in doc]

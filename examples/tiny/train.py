@@ -36,29 +36,29 @@ from mmagent_adapters.visual_words import VisualWords, build
 class Size:
     """How much of everything: the shipped bundle, or a smoke test of the whole way."""
 
-    core_steps: int = 1800
-    core_rows: int = 20
-    sight_steps: int = 4300
-    sight_small: int = 2400
+    core_steps: int = 1500
+    core_rows: int = 12
+    sight_steps: int = 3300
+    sight_small: int = 2200
     sight_scale: float = 1.0
     views: int = 5
     limit: int | None = None
     tokenizer_documents: int = 40_000
     invented: int = 400
-    prefix_steps: int = 3000
-    prefix_batch: int = 96
+    prefix_steps: int = 2200
+    prefix_batch: int = 80
     n_tokens: int = 8
     counts: dict[str, int] = field(
         default_factory=lambda: {
-            "cifar10": 98_000,
+            "cifar10": 60_000,
             "caltech101": 30_000,
-            "scene": 40_000,
-            "easy_vqa": 6_600,
-            "mnist": 13_400,
-            "omniglot": 3_600,
-            "invented": 4_000,
-            "twemoji": 3_700,
-            "coco": 800,
+            "scene": 24_000,
+            "easy_vqa": 4_000,
+            "mnist": 7_000,
+            "omniglot": 1_800,
+            "invented": 1_500,
+            "twemoji": 2_500,
+            "coco": 400,
             "nlvr": 989,
         }
     )

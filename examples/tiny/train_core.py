@@ -73,7 +73,7 @@ def binds(core: LlamaForCausalLM, batches: Batches, hardness: float, seed: int, 
     core.eval()
     pen, hits, n = Pen(f"binds {seed}", hardness), 0, 0
     for _ in range(24):
-        ids, weights = batches.encode(pen.episode())
+        ids, weights = batches.encode(pen.glossary() if hardness < 0 else pen.episode())
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             told = core(input_ids=torch.tensor([ids])).logits[0].argmax(-1).tolist()
         first = [t for t in range(1, len(ids)) if weights[t] >= 0.99 > weights[t - 1]]
@@ -109,14 +109,15 @@ def train_core(
 ) -> None:
     """Train `steps` steps of rows x length tokens. `out`/state.pt resumes it, `out`/core is the result.
 
-    The episodes start with plain copies of one or two shots and harden whenever the core has mastered them
-    (self-paced, Bengio et al. 2009): without that a small core stays on a plateau and never copies or compares.
+    First come lists of keys and their new names, then episodes that are plain copies of one or two shots;
+    they harden whenever the core has mastered them (self-paced, Bengio et al. 2009). Without that a small core
+    stays on a plateau where it neither copies nor compares.
     """
     torch.manual_seed(seed)
     core = new_core(tokenizer).train()
     batches = Batches(tokenizer, real_text(data), seed=seed, rows=rows, length=length)
     opts = optimisers(core, peak)
-    state, start, hardness = out / "state.pt", 0, 0.0
+    state, start, hardness = out / "state.pt", 0, -0.15
     out.mkdir(parents=True, exist_ok=True)
     if state.exists():
         kept = torch.load(state, weights_only=True)

@@ -172,8 +172,10 @@ def gather(matches: Sequence[Match], columns: int, starts: Sequence[int]) -> KV:
     starts: the column of each row's first token. A match must reach up to `columns`. Padding gets some other
     token's states, which the attention mask hides.
     """
+    if len(matches) == 1 and starts[0] == 0:
+        return _line_up(matches[0].first(columns).runs)
     offsets: dict[int, int] = {}
-    runs: list[KV] = []
+    runs: list[tuple[KV, int]] = []
     size = 0
     index = torch.zeros(len(matches), columns, dtype=torch.long)
     for row, (match, start) in enumerate(zip(matches, starts, strict=True)):
@@ -181,16 +183,30 @@ def gather(matches: Sequence[Match], columns: int, starts: Sequence[int]) -> KV:
         for kv, n in match.first(columns - start).runs:
             if id(kv) not in offsets:
                 offsets[id(kv)] = size
-                runs.append(kv)
+                runs.append((kv, kv[0][0].shape[1]))
                 size += kv[0][0].shape[1]
             place = offsets[id(kv)]
             index[row, at : at + n] = torch.arange(place, place + n)
             at += n
-    index = index.to(runs[0][0][0].device)
-    pools = [
-        [torch.cat(halves, dim=1) for halves in zip(*layer, strict=True)] for layer in zip(*runs, strict=True)
+    pool = _line_up(runs)
+    index = index.to(pool[0][0].device)
+    return [(take(keys[0], index), take(values[0], index)) for keys, values in pool]
+
+
+def _line_up(runs: Sequence[tuple[KV, int]]) -> KV:
+    """The first n positions of each run, one run after the other: (1, H, N, D) per layer."""
+    if len(runs) == 1:
+        kv, n = runs[0]
+        return [(keys[None, :, :n], values[None, :, :n]) for keys, values in kv]
+    layers = zip(*(kv for kv, _ in runs), strict=True)
+    lengths = [n for _, n in runs]
+    return [
+        (_joined([k for k, _ in layer], lengths), _joined([v for _, v in layer], lengths)) for layer in layers
     ]
-    return [(take(keys, index), take(values, index)) for keys, values in pools]
+
+
+def _joined(states: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
+    return torch.cat([s[:, :n] for s, n in zip(states, lengths, strict=True)], dim=1)[None]
 
 
 def take(pool: Tensor, index: Tensor) -> Tensor:

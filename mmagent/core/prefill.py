@@ -50,7 +50,7 @@ def prefill(core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserv
     known = min(known, width - 1)  # the last token is always read: its logits are wanted
     held = gather(matches, known, starts) if any(start < known for start in starts) else None
     begin = known if held else 0
-    logits, past = _run(core, inputs, begin, new_past(reserve + width - begin, held))
+    logits, past = _run(core, inputs, begin, new_past(reserve + (width - begin if held else 0), held))
     if cache is not None:
         cache.reused += sum(max(0, begin - start) for start in starts)
         cache.computed += sum(width - max(begin, start) for start in starts)

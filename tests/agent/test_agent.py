@@ -66,8 +66,7 @@ def near(vector: np.ndarray, seed: int = 0) -> np.ndarray:
         ),
         (
             {"vector": 0, "shots": ["dax"]},
-            "Vector:<>\nQuestion: What is this?\nAnswer: dax\n\n"
-            "Vector:<>\nQuestion: What is this?\nAnswer:",
+            "Vector:<>\nQuestion: What is this?\nAnswer: dax\n\nVector:<>\nQuestion: What is this?\nAnswer:",
         ),
         (
             {"vector": 0, "shots": ["dax"], "prompt": "naming"},

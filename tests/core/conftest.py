@@ -71,7 +71,7 @@ STORIES = Path(__file__).parents[3] / "shared" / "models" / "stories260k"
 
 
 def build_tokenizer(bos: bool) -> transformers.PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer trained on a few lines, with or without a token of its own before each text."""
+    """A byte-level BPE tokenizer trained on a few lines; `bos`: it puts a token before each text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     inner = Tokenizer(models.BPE())

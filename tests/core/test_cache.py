@@ -1,4 +1,4 @@
-"""The prefix cache: what it shares, what it keeps apart, what it forgets, and that it saves the work it promises."""
+"""The prefix cache: what it shares, what it keeps apart, what it forgets, and the work it saves."""
 
 from __future__ import annotations
 

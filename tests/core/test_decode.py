@@ -16,7 +16,7 @@ PROMPTS = ["The dog can run", "Question: what is this?\nAnswer:", "a red cube on
 
 
 def write(ids: Sequence[int]) -> Callable[[Sequence[int], Tensor], Tensor]:
-    """A mixer that dictates an answer: nearly all probability on the next id, the core's own shape below it."""
+    """A mixer that dictates an answer: nearly all probability goes to the next of these ids."""
 
     def mixer(generated: Sequence[int], probs: Tensor) -> Tensor:
         if len(generated) >= len(ids):
@@ -88,12 +88,12 @@ def test_mixers_see_the_answer_so_far_and_the_probabilities(llama: Core) -> None
 
 
 def test_sampling_is_repeatable_and_does_not_depend_on_the_batch(llama: Core) -> None:
-    options = {"max_tokens": 12, "temperature": 1.0, "top_p": 0.9}
-    batched = llama.generate(PROMPTS, seed=3, **options)  # type: ignore[arg-type]
-    single = [llama.generate([prompt], seed=3, **options)[0] for prompt in PROMPTS]  # type: ignore[arg-type]
-    assert [a.token_ids for a in batched] == [a.token_ids for a in single]
-    others = {tuple(llama.generate(PROMPTS[:1], seed=s, **options)[0].token_ids) for s in range(5)}  # type: ignore[arg-type]
-    assert len(others) > 1
+    def sample(prompts: list[str], seed: int) -> list[tuple[int, ...]]:
+        answers = llama.generate(prompts, max_tokens=12, temperature=1.0, top_p=0.9, seed=seed)
+        return [tuple(answer.token_ids) for answer in answers]
+
+    assert sample(PROMPTS, 3) == [sample([prompt], 3)[0] for prompt in PROMPTS]
+    assert len({sample(PROMPTS[:1], seed)[0] for seed in range(5)}) > 1
 
 
 def test_samples_follow_the_distribution_inside_the_nucleus(llama: Core) -> None:

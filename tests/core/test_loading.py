@@ -1,4 +1,4 @@
-"""Loading: frozen for good, exact weights or an error, chat templates, one clear line for what cannot be loaded."""
+"""Loading: frozen for good, exact weights or an error, chat templates, one line for what will not load."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from safetensors.torch import load_file, save_file
 from mmagent import MMAgentError, UserError
 from mmagent.core import Core
 
-CHAT = "{% for m in messages %}<s><{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<answer>{% endif %}"
+CHAT = (
+    "{% for m in messages %}<s><{{ m.role }}>{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<answer>{% endif %}"
+)
 
 
 @pytest.fixture

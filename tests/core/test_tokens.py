@@ -1,4 +1,4 @@
-"""Text to ids and back at the seams: segments, continuations, streams; sentencepiece tokenizers, fast and slow."""
+"""Text to ids and back at the seams: segments, continuations, streams, sentencepiece."""
 
 from __future__ import annotations
 
