@@ -23,6 +23,7 @@ from mmagent.adapter import AdapterFamily
 from mmagent.errors import UserError, did_you_mean
 from mmagent.files import inside, list_files, staged, verify
 from mmagent.manifest import FORMAT, MANIFEST, Manifest, Sense, read_manifest
+from mmagent.source import BundleSource as BundleSource
 from mmagent.tensors import load_strictly, read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -31,36 +32,6 @@ if TYPE_CHECKING:
     Part = Path | bytes | str | Mapping[str, Tensor]
 
 CARD = "README.md"
-
-
-@dataclass(frozen=True)
-class BundleSource:
-    """A bundle that a plugin brings, or that lies in a directory.
-
-    name    the word `--bundle` takes
-    path    its directory, or a dotted path `package.module:attribute` to a Path or to a function giving one
-    origin  where it comes from, for people: `embedded`, `yours` or a distribution's name
-    """
-
-    name: str
-    path: str | Path
-    origin: str
-
-    def directory(self) -> Path:
-        """The directory; a dotted path is imported now. Raises `UserError` where that fails."""
-        if isinstance(self.path, Path):
-            return self.path
-        from importlib import import_module
-
-        module, _, attribute = self.path.partition(":")
-        try:
-            found = getattr(import_module(module), attribute)
-            return Path(found() if callable(found) else found)
-        except Exception as error:
-            raise UserError(
-                f"bundle {self.name!r} cannot be reached through {self.path!r}: {error}. "
-                f"Reinstall or remove {self.origin}."
-            ) from error
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Everything a plugin can say to mmagent, on one screen.
 
 A plugin is a light module named by an entry point in the group ``mmagent``. It describes what it brings and
-names the heavy halves by dotted path (``"package.module:attribute"``), so nothing is imported before it is used:
+names the heavy halves by dotted path (``"package.module:attribute"``); they are imported on first use:
 
     from mmagent.hookspecs import hookimpl
     from mmagent.modality import Modality

@@ -20,10 +20,10 @@ import pluggy
 
 from mmagent import hookspecs
 from mmagent.adapter import AdapterFamily
-from mmagent.bundle import BundleSource
 from mmagent.entrypoints import EntryPoint, find_entry_points
 from mmagent.errors import UserError, did_you_mean
 from mmagent.modality import Modality
+from mmagent.source import BundleSource
 
 if TYPE_CHECKING:
     import typer

@@ -30,6 +30,7 @@ LIGHT = [
     "mmagent.hookspecs",
     "mmagent.modality",
     "mmagent.plugins",
+    "mmagent.source",
     "mmagent_adapters",
     "mmagent_cli.app",
     "mmagent_cli.ask",

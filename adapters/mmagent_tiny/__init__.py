@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmagent.bundle import BundleSource
 from mmagent.hookspecs import hookimpl
+from mmagent.source import BundleSource
 
 
 @hookimpl

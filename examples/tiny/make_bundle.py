@@ -96,9 +96,9 @@ def fit_memory(domains: list[list[Tensor]], n: int = 96) -> dict[str, Any]:
     near, far = [], []
     for _ in range(600):
         home = rng.randrange(len(domains))
-        classes = rng.sample(domains[home], 20)
+        classes = rng.sample(domains[home], min(20, len(domains[home])))
         shots = key(torch.stack([c[rng.randrange(len(c))] for c in classes]))
-        own = classes[rng.randrange(20)]
+        own = rng.choice(classes)
         near.append(float((shots @ key(own[rng.randrange(len(own))][None])[0]).max()))
         other = rng.choice(domains[1 - home])
         far.append(float((shots @ key(other[rng.randrange(len(other))][None])[0]).max()))

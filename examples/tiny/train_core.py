@@ -110,14 +110,14 @@ def train_core(
     """Train `steps` steps of rows x length tokens. `out`/state.pt resumes it, `out`/core is the result.
 
     First come lists of keys and their new names, then episodes that are plain copies of one or two shots;
-    they harden whenever the core has mastered them (self-paced, Bengio et al. 2009). Without that a small core
-    stays on a plateau where it neither copies nor compares.
+    they harden whenever the core has mastered them (self-paced, Bengio et al. 2009). Without that a small
+    core stays on a plateau where it neither copies nor compares.
     """
     torch.manual_seed(seed)
     core = new_core(tokenizer).train()
     batches = Batches(tokenizer, real_text(data), seed=seed, rows=rows, length=length)
     opts = optimisers(core, peak)
-    state, start, hardness = out / "state.pt", 0, -0.15
+    state, start, hardness = out / "state.pt", 0, -0.2
     out.mkdir(parents=True, exist_ok=True)
     if state.exists():
         kept = torch.load(state, weights_only=True)
@@ -147,7 +147,7 @@ def train_core(
         if (step + 1) % 50 == 0 and hardness < 1.0:
             bound = binds(core, batches, hardness, step, dtype)
             print(f"step {step + 1}  binds {bound:.3f} at hardness {hardness:.2f}", flush=True)
-            hardness = min(1.0, hardness + 0.15) if bound > 0.85 else hardness
+            hardness = min(1.0, hardness + 0.2) if bound > 0.75 else hardness
         if (step + 1) % every == 0 or step + 1 == steps:
             scores = report(core, batches, dtype)
             print(f"step {step + 1}  " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()), flush=True)

@@ -90,7 +90,7 @@ def test_pickled_weights_are_not_opened(copy: Path) -> None:
 
 
 def test_a_place_without_a_model_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no config.json"):
+    with pytest.raises(UserError, match=r"no config.json"):
         load(tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         load(tmp_path / "nothing")
