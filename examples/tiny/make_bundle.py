@@ -75,12 +75,12 @@ def word_table(core: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Te
     return core.get_input_embeddings().weight.detach()[torch.tensor(ids)].clone()
 
 
-def fit_memory(domains: list[list[Tensor]], n: int = 96) -> dict[str, Any]:
+def fit_memory(domains: list[list[Tensor]], n: int = 160) -> dict[str, Any]:
     """How shots are compared: whitened discriminant directions, and where 'near' begins.
 
-    `threshold` and `slope` come from two kinds of best similarities, each among 20 shots: of a query whose
-    class is among the shots, and of one from another domain. The weight is 1/2 half way between the 2nd
-    percentile of the former and the 99.5th of the latter, and one in a hundred at the latter.
+    `threshold` comes from the best similarity, among 20 shots, of a query from another domain: at its 99.5th
+    percentile the weight is 1 in 20. Printed beside it: where the best similarities begin (2nd percentile) of
+    queries whose class is among the shots.
     """
     stats = [torch.cat([c - c.mean(0) for c in classes]) for classes in domains]
     within = sum(s.T @ s / len(s) for s in stats) / len(stats)
@@ -97,14 +97,16 @@ def fit_memory(domains: list[list[Tensor]], n: int = 96) -> dict[str, Any]:
     for _ in range(600):
         home = rng.randrange(len(domains))
         classes = rng.sample(domains[home], min(20, len(domains[home])))
-        shots = key(torch.stack([c[rng.randrange(len(c))] for c in classes]))
-        own = rng.choice(classes)
-        near.append(float((shots @ key(own[rng.randrange(len(own))][None])[0]).max()))
+        picked = [
+            rng.sample(range(len(c)), 2) for c in classes
+        ]  # one row for the shot, another for the query
+        shots = key(torch.stack([c[at[0]] for c, at in zip(classes, picked, strict=True)]))
+        near.append(float((shots @ key(classes[0][picked[0][1]][None])[0]).max()))
         other = rng.choice(domains[1 - home])
         far.append(float((shots @ key(other[rng.randrange(len(other))][None])[0]).max()))
     low, high = float(np.quantile(near, 0.02)), float(np.quantile(far, 0.995))
-    threshold = (low + high) / 2
-    slope = min(80.0, max(8.0, math.log(99.0) / max(0.02, threshold - high)))
+    slope = 40.0
+    threshold = high + math.log(19.0) / slope
     print(
         f"memory: near from {low:.3f}, far up to {high:.3f}, threshold {threshold:.3f}, slope {slope:.1f}",
         flush=True,

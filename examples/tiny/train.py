@@ -28,7 +28,7 @@ from train_prefix import Kept, Row, Through, train_prefix
 from train_sight import train_sight
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from mmagent.core.dtype import choose_dtype
+from mmagent.core.dtype import probe_matmul
 from mmagent_adapters.visual_words import VisualWords, build
 
 
@@ -45,7 +45,7 @@ class Size:
     limit: int | None = None
     tokenizer_documents: int = 40_000
     invented: int = 400
-    prefix_steps: int = 2200
+    prefix_steps: int = 800
     prefix_batch: int = 80
     n_tokens: int = 8
     counts: dict[str, int] = field(
@@ -97,6 +97,15 @@ def new_adapter(
     return adapter
 
 
+def training_dtype() -> torch.dtype:
+    """bf16 for the products where this machine does them at least 1.2 times as fast; weights stay in fp32."""
+    cpu = torch.device("cpu")
+    ratio = probe_matmul(cpu, torch.float32) / probe_matmul(cpu, torch.bfloat16)
+    dtype = torch.bfloat16 if ratio >= 1.2 else torch.float32
+    print(f"{dtype}: bf16 products are {ratio:.1f} times as fast as fp32 here", flush=True)
+    return dtype
+
+
 def checksum(module: nn.Module) -> str:
     """sha256 over all weights and buffers: what is frozen keeps its sum."""
     digest = hashlib.sha256()
@@ -109,8 +118,7 @@ def run(data: Path, models: Path, work: Path, out: Path, size: Size, seed: int =
     """All stages, one after the other."""
     torch.set_num_threads(os.cpu_count() or 1)
     work.mkdir(parents=True, exist_ok=True)
-    dtype, why = choose_dtype(torch.device("cpu"))
-    print(f"dtype {dtype}: {why}", flush=True)
+    dtype = training_dtype()
     views = work / "views.npz"
     write_views(data, models, views, views=size.views, limit=size.limit, dtype=dtype)
     if not (work / "tok/tokenizer.json").exists():
@@ -163,7 +171,7 @@ def run(data: Path, models: Path, work: Path, out: Path, size: Size, seed: int =
         work / "prefix",
         steps=size.prefix_steps,
         batch=size.prefix_batch,
-        peak=1.5e-3,
+        peak=2e-3,
         seed=seed,
         dtype=dtype,
         check=check,
