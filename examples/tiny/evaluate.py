@@ -277,7 +277,7 @@ def make_table(agent: Agent, data: Path, part: str, limit: int | None, quiet: bo
             "MNIST: which digit" + mark, ask_about.naming(held["mnist"], split, "digit", limit=limit), more
         )
         table.questions(
-            "easy-VQA questions" + mark, ask_about.easy(held["easy_vqa"], split, min(n, 2000)), more
+            "easy-VQA questions" + mark, ask_about.easy(held["easy_vqa"], split, min(n, 1500)), more
         )
         table.questions(
             "told in text only" + mark,

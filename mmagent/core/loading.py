@@ -18,7 +18,6 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM
-from transformers.utils import logging as transformers_logging
 
 from mmagent.core import decode, score
 from mmagent.core.assemble import Inputs, assemble
@@ -28,6 +27,8 @@ from mmagent.core.forward import Forward
 from mmagent.core.prompt import Prompt
 from mmagent.core.tokens import Tokens, load_tokenizer
 from mmagent.errors import MMAgentError, UserError
+from mmagent.hub import local_only as only_here
+from mmagent.hub import quiet
 
 __all__ = ["Core"]
 
@@ -86,8 +87,9 @@ class Core:
         where = _checked_location(location)
         on = choose_device(device)
         chosen, reason = choose_dtype(on, dtype)
-        options = {"trust_remote_code": trust_remote_code, "local_files_only": local_only}
-        with _quiet(), _explained(where):
+        here = local_only or only_here(where)
+        options = {"trust_remote_code": trust_remote_code, "local_files_only": here}
+        with quiet(), _explained(where):
             tokenizer = load_tokenizer(where, options)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 where,
@@ -232,21 +234,6 @@ def _checked_location(location: str | Path) -> str:
             f"no core at {location}: it {what}. Give a model directory or a hub id such as org/name."
         )
     return str(location)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and reports off the terminal; what they report is checked instead."""
-    log: Any = transformers_logging
-    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(verbosity)
-        if bars:
-            log.enable_progress_bar()
 
 
 @contextlib.contextmanager
