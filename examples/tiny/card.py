@@ -13,6 +13,12 @@ from typing import Any
 from calibrate import rewrite
 
 HERE = Path(__file__).parent
+HEADLINE = {  # what a listing of bundles shows
+    "CIFAR-10": "CIFAR-10: what is this",
+    "digits": "MNIST: which digit",
+    "easy-VQA": "easy-VQA questions",
+    "new words, 5-way 5-shot": "shot memory, 5-way 5-shot",
+}
 
 
 def lines_of(table: dict[str, Any]) -> list[str]:
@@ -45,10 +51,9 @@ def main() -> None:
     text = text.replace("@TABLE@", "\n".join(lines_of(table))).replace("@ECE@", f"{table['ece']:.3f}")
     for name, value in facts.items():
         text = text.replace(f"@{name}@", str(value))
-    scores = {
-        row["row"]: {"right": row["score"], "n": row["n"], "interval": row["interval"]}
-        for row in table["rows"]
-    }
+    rows = {row["row"]: row for row in table["rows"]}
+    scores: dict[str, Any] = {short: rows[name]["score"] for short, name in HEADLINE.items()}
+    scores["table"] = {name: {k: row[k] for k in ("score", "n", "interval")} for name, row in rows.items()}
     rewrite(options.bundle, {"scores": scores}, text)
 
 
