@@ -129,23 +129,35 @@ def timed(work: Callable[[], T]) -> Run[T]:
     return Run(time.perf_counter() - wall, time.process_time() - cpu, result)
 
 
+_LAUNCH = """
+import json, os, sys, time
+start = time.perf_counter()
+_, status, usage = os.wait4(os.spawnvp(os.P_NOWAIT, sys.argv[2], sys.argv[2:]), 0)
+told = [time.perf_counter() - start, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]
+with open(sys.argv[1], "w") as file:
+    json.dump(told, file)
+"""
+
+
 def run(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Run[str]:
-    """Run a command to its end; its stdout, and the most memory it held. Raises RuntimeError if it fails."""
+    """Run a command to its end; its stdout, and the most memory it held. Raises RuntimeError if it fails.
+
+    A small process starts it: a child begins with the peak of the process it was forked from, and this one
+    may be large.
+    """
     words = [str(word) for word in command]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        start = time.perf_counter()
-        process = subprocess.Popen(words, stdout=out, stderr=err, env={**os.environ, **(env or {})})
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        texts = []
-        for stream in (out, err):
-            stream.seek(0)
-            texts.append(stream.read().decode("utf-8", "replace"))
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(words)} ended with {process.returncode}:\n{texts[1][-FAILED_TAIL:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Run(seconds, usage.ru_utime + usage.ru_stime, texts[0], usage.ru_maxrss * unit)
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "usage.json"
+        launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(told), *words]
+        done = subprocess.run(launch, capture_output=True, env={**os.environ, **(env or {})}, check=False)
+        texts = [stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr)]
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(words)} could not be started:\n{texts[1][-FAILED_TAIL:]}")
+        seconds, status, cpu, peak = json.loads(told.read_text(encoding="utf-8"))
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        raise RuntimeError(f"{' '.join(words)} ended with {code}:\n{texts[1][-FAILED_TAIL:]}")
+    return Run(seconds, cpu, texts[0], peak * (1 if sys.platform == "darwin" else 1024))
 
 
 def mmagent() -> list[str]:

@@ -233,7 +233,7 @@ def test_choice_probabilities_are_the_softmax_of_scores_per_token(agent: Agent, 
     choices = ["red", "a light blue cup"]
     said = agent.ask("Which?", vector=vectors[0], choices=choices)
     prompt = [
-        "Vector: ",
+        "Vector:",
         agent.prefix("vector", vectors[0]),
         "\nQuestion: Which?\nChoices: red, a light blue cup\nAnswer:",
     ]
@@ -246,7 +246,7 @@ def test_choice_probabilities_are_the_softmax_of_scores_per_token(agent: Agent, 
 
 def test_the_confidence_is_the_geometric_mean_of_the_tokens(agent: Agent, vectors: np.ndarray) -> None:
     said = agent.ask("What is this?", vector=vectors[0], max_tokens=6)
-    prompt = ["Vector: ", agent.prefix("vector", vectors[0]), "\nQuestion: What is this?\nAnswer:"]
+    prompt = ["Vector:", agent.prefix("vector", vectors[0]), "\nQuestion: What is this?\nAnswer:"]
     made = agent.core.generate([prompt], max_tokens=6, stop=["\n"])[0]
     assert said.confidence == pytest.approx(math.exp(sum(made.logprobs) / len(made.logprobs)), abs=1e-5)
     assert said.tokens == len(made.token_ids)
@@ -398,7 +398,7 @@ def test_a_chat_core_is_asked_in_its_own_form(
     said = agent.ask("what?", vector=near(vectors[0]), shots=shots, context_shots=0)
     prompt, stop = seen[0]
     assert [part for part in prompt if isinstance(part, str)] == [
-        "[user] Vector: ",
+        "[user] Vector:",
         "\nQuestion: what?\nAnswer: [/][assistant]\n",
     ]
     assert stop == ()
