@@ -71,7 +71,7 @@ def _figures(scripts: Sequence[str], options: list[str]) -> list[Figure]:
 
 
 def _random(target: Path, small: bool) -> str:
-    """A bundle with random weights, made in a process of its own: this one stays small."""
+    """A bundle with random weights, made in a process of its own, like all that needs torch."""
     command = [sys.executable, "-m", "benchmarks.random_bundle", str(target)]
     run([*command, "--small"] if small else command, env={"PYTHONPATH": str(ROOT)})
     return str(target)

@@ -1,7 +1,6 @@
 """A cold ``mmagent ask`` against the shortest hand-written script that gives the same answer (peer_ask.py).
 
-Both are started from nothing each time, about one picture; wall time, and the most memory held. This script
-stays small itself, so that it adds nothing to its children's memory.
+Both are started from nothing each time, about one picture; wall time, and the most memory held.
 """
 
 from __future__ import annotations

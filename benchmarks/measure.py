@@ -1,7 +1,6 @@
 """The measuring: a command or a function timed in turns with its peer, and what comes of it as a figure.
 
-Nothing here imports torch, and neither may a script that asks for the peak memory of its children: on Linux a
-child's ``ru_maxrss`` begins with the size of the process that started it.
+Nothing here imports torch: what a script measures it imports itself.
 """
 
 from __future__ import annotations
