@@ -13,7 +13,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-TINY = ROOT / "adapters" / "mmagent_tiny" / "tiny" / "bundle.json"
 
 
 def blocks(language: str) -> list[str]:
@@ -49,8 +48,6 @@ def test_the_first_two_blocks_set_everything_up() -> None:
     "words", [c for c in commands("mmagent") if "my-tiny" not in c], ids=lambda c: " ".join(c[1:6])
 )
 def test_a_command_of_the_readme_runs(words: list[str], place: Path) -> None:
-    if not TINY.is_file():
-        pytest.skip("the embedded bundle has not been trained")
     call = [sys.executable, "-m", "mmagent_cli", *words[1:]]
     done = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -61,8 +58,6 @@ def test_a_command_of_the_readme_runs(words: list[str], place: Path) -> None:
 
 
 def test_the_python_of_the_readme_runs(place: Path) -> None:
-    if not TINY.is_file():
-        pytest.skip("the embedded bundle has not been trained")
     code = next(block for block in blocks("python") if "Agent.load" in block)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, timeout=300, check=False

@@ -66,8 +66,6 @@ def easy_vqa_scene(pixels: np.ndarray, label: str) -> tuple[Item, ...] | None:  
         return None
     side = len(pixels)
     off = np.abs(pixels.astype(int) - pixels[0, 0].astype(int)).sum(-1) > 60
-    if off[-1, -1] or not off.any():
-        off |= False
     ys, xs = np.nonzero(off)
     if not len(ys):
         return None

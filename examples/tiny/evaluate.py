@@ -90,7 +90,7 @@ class Table:
     """Asks an agent and keeps the rows."""
 
     def __init__(self, agent: Agent, quiet: bool = False) -> None:
-        self.agent, self.rows, self.quiet = agent, [], quiet
+        self.agent, self.quiet = agent, quiet
         self.rows: list[Row] = []
 
     def ask(self, requests: list[Request], name: str, **options: Any) -> list[Answer | Exception]:

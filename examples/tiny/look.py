@@ -31,7 +31,7 @@ from augment import (
 from characters import character, draw_character
 from pictures import SIDE, caltech101, cifar10, coco, easy_vqa, mnist, nlvr, omniglot, twemoji
 from scenes import draw, random_scene
-from sight_words import N_LEVELS, N_WORDS
+from sight_words import N_LEVELS
 from torch import Tensor
 from tqdm import tqdm
 from transformers import ResNetModel
@@ -248,6 +248,3 @@ def quantiser(projection: Tensor, mean: Tensor, pooled: Tensor) -> dict[str, Ten
         "offset": offset,
         "thresholds": torch.quantile(placed, cuts, dim=0).T.contiguous(),
     }
-
-
-assert N_WORDS <= 384

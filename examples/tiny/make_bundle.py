@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from augment import resize, to_tensor
-from look import FIRST_UNSEEN, directions, quantiser, see, unseen_characters
+from look import directions, quantiser, see, unseen_characters
 from pictures import SIDE, Source
 from sight_words import N_LEVELS, N_WORDS
 from torch import Tensor, nn
@@ -179,6 +179,3 @@ def write_bundle(
         "image/memory.safetensors": tensors,
     }
     Bundle.write(out, manifest, parts, card=card, replace=True)
-
-
-assert FIRST_UNSEEN > 0

@@ -129,7 +129,7 @@ def easy_vqa_label(row: dict[str, Any]) -> str:
         elif answer not in ("yes", "no"):
             colour = answer
         for word in shapes:
-            if word in question and (answer in colour or answer not in ("yes", "no")):
+            if word in question and answer not in ("yes", "no"):
                 shape = shape or word
     for question, answer in zip(row["questions"], row["answers"], strict=True):
         negated = " not " in question or " no " in question

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from names import KNOWN
 from pictures import Source, caltech101, cifar10, easy_vqa, mnist, omniglot
 from scene_questions import SCENE_FORMS, caption, scene_question
 from scenes import draw, random_scene
@@ -147,28 +148,7 @@ class Episode:
     classes: list[str]
 
 
-NEW_NAMES = (
-    "dax",
-    "blicket",
-    "wug",
-    "toma",
-    "fep",
-    "zav",
-    "modi",
-    "gazzer",
-    "perpo",
-    "kiki",
-    "bouba",
-    "slint",
-    "tulver",
-    "goop",
-    "lorp",
-    "pimwit",
-    "nuz",
-    "vek",
-    "sarn",
-    "dree",
-)
+NEW_NAMES = (*KNOWN, "tulver", "goop", "lorp", "pimwit", "nuz", "vek", "sarn", "dree")
 
 
 def episodes(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from names import invented_name
 from scene_questions import NEEDS_PLACE, SCENE_FORMS, caption, description, scene_question, told
 from scenes import NUMBERS, SHAPES, random_scene
 from sight_words import Look, noise_profile
@@ -18,61 +19,6 @@ from things import QA, THING_FORMS, Thing, a, ask, by_name, closed, thing_questi
 
 Doc = list[tuple[str, float]]
 SET_SCENE, ANSWER = 0.15, 1.0
-
-
-def invented_name(rng: random.Random) -> str:
-    """A word that means nothing: dax, blicket, wug, or one built from syllables."""
-    if rng.random() < 0.12:
-        return rng.choice(
-            (
-                "dax",
-                "blicket",
-                "wug",
-                "toma",
-                "fep",
-                "zav",
-                "modi",
-                "gazzer",
-                "perpo",
-                "kiki",
-                "bouba",
-                "slint",
-            )
-        )
-    onset = (
-        "b",
-        "d",
-        "f",
-        "g",
-        "k",
-        "l",
-        "m",
-        "n",
-        "p",
-        "r",
-        "s",
-        "t",
-        "v",
-        "w",
-        "z",
-        "bl",
-        "dr",
-        "fl",
-        "gr",
-        "sk",
-        "sn",
-        "tr",
-        "sh",
-        "ch",
-    )
-    coda = ("", "", "x", "ck", "p", "t", "n", "m", "g", "ff", "sh", "zz", "b", "d", "l", "r")
-    return "".join(
-        rng.choice(onset)
-        + rng.choice("aeiou")
-        + (rng.choice(coda) if i == n - 1 else rng.choice(("", "", "n", "l")))
-        for n in [rng.choice((1, 2, 2, 3))]
-        for i in range(n)
-    )
 
 
 def thing_caption(name: str) -> str:
