@@ -22,6 +22,11 @@ FAMILIES = (
         "mmagent_adapters.prefix:build_mlp",
     ),
     AdapterFamily(
+        "prefix-grid",
+        "a soft token for the whole and one for each feature of the map (LLaVA)",
+        "mmagent_adapters.prefix:build_grid",
+    ),
+    AdapterFamily(
         "resampler",
         "learned queries that cross-attend over the features (Perceiver, Flamingo)",
         "mmagent_adapters.resampler:build",

@@ -78,14 +78,32 @@ def invert_some(x: Tensor, rng: torch.Generator, share: float) -> Tensor:
     return torch.where(flip, -x, x)
 
 
-def quarter_turns(x: Tensor, k: Tensor) -> Tensor:
-    """Each picture turned by its own number of quarter turns. x (B, 3, S, S), k (B,)."""
+def symmetries(x: Tensor, which: Tensor) -> Tensor:
+    """Each picture under its own symmetry of the square. x (B, 3, S, S), which (B,) in 0..7: quarter turns,
+    from 4 on mirrored first.
+    """
     out = x.clone()
-    for turns in (1, 2, 3):
-        at = k == turns
+    for k in range(1, 8):
+        at = which == k
         if at.any():
-            out[at] = torch.rot90(x[at], turns, (2, 3))
+            part = x[at].flip(3) if k >= 4 else x[at]
+            out[at] = torch.rot90(part, k % 4, (2, 3))
     return out
+
+
+def compose(parts: list[Tensor], places: list[Tensor]) -> Tensor:
+    """Dark strokes of several drawings on one white ground.
+
+    Each part is (B, 3, S, S) in -1..1, its place (B, 3): scale, and the centre's shift right and down in
+    half sides.
+    """
+    ink = torch.zeros_like(parts[0])
+    for part, place in zip(parts, places, strict=True):
+        scale, zero = place[:, 0], torch.zeros(len(place))
+        theta = torch.stack([1 / scale, zero, -place[:, 1] / scale, zero, 1 / scale, -place[:, 2] / scale], 1)
+        grid = F.affine_grid(theta.view(-1, 2, 3), list(part.shape), align_corners=False)
+        ink = torch.maximum(ink, F.grid_sample(1 - part, grid, mode="bilinear", align_corners=False))
+    return 1 - ink
 
 
 PHOTO = {"zoom": (0.75, 1.05), "shift": 0.12, "mirror": True}

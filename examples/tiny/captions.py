@@ -5,14 +5,11 @@ made here.
 from __future__ import annotations
 
 import random
-from collections import Counter
-from typing import Any
 
 import numpy as np
 from pictures import Source
 from scene_questions import caption as scene_caption
-from scene_questions import plural
-from scenes import NUMBERS, Item
+from scenes import Item
 from text import thing_caption
 from things import a
 
@@ -44,19 +41,6 @@ def scene_statements(scene: tuple[Item, ...]) -> list[Statement]:
     return [("Caption:", f" {scene_caption(scene)}")]
 
 
-def human_statements(captions: list[str]) -> list[Statement]:
-    """A photograph that people have captioned."""
-    return [("Caption:", f" {text.strip().rstrip('.').lower()}.") for text in captions]
-
-
-def nlvr_statements(row: dict[str, Any]) -> list[Statement]:
-    """Three boxes of shapes, counted over all of them."""
-    names = {"#0099ff": "blue", "yellow": "yellow", "black": "black"}
-    looks = Counter(f"{names[o['color'].lower()]} {o['type']}" for box in row["structured_rep"] for o in box)
-    said = [f"{NUMBERS[min(n, 10)]} {plural(look) if n > 1 else look}" for look, n in looks.most_common()]
-    return [("Caption:", f" three boxes with {', '.join(said)}.")]
-
-
 def easy_vqa_scene(pixels: np.ndarray, label: str) -> tuple[Item, ...] | None:  # type: ignore[type-arg]
     """The one shape of an easy-VQA picture with its place and size, measured in its pixels; None if not
     told.
@@ -74,13 +58,9 @@ def easy_vqa_scene(pixels: np.ndarray, label: str) -> tuple[Item, ...] | None:  
     return (Item(words[0], words[1], min(centre[0], 0.999), min(centre[1], 0.999), float(radius)),)
 
 
-def easy_vqa_statements(source: Source) -> list[list[Statement]]:
-    """Per picture its sentence, as for a drawn scene."""
-    out = []
-    for pixels, label in zip(source.pictures, source.labels, strict=True):
-        scene = easy_vqa_scene(pixels, label)
-        out.append(scene_statements(scene) if scene else [])
-    return out
+def easy_vqa_scenes(source: Source) -> list[tuple[Item, ...] | None]:
+    """Per picture its scene of one shape."""
+    return [easy_vqa_scene(p, label) for p, label in zip(source.pictures, source.labels, strict=True)]
 
 
 def pick(statements: list[Statement], rng: random.Random) -> Statement:

@@ -1,4 +1,4 @@
-"""From documents to batches: the real text, the tokenizer, and rows of packed documents."""
+"""From documents to batches: the real text, the tokenizer, and documents of like length side by side."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
 from sight_words import WORDS
-from text import Doc, Pen
+from soft import Soft
+from spans import Doc, text_of
+from text import Pen
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 VOCABULARY = 4096
-REAL_SHARE = 0.1
+REAL_SHARE = 0.015
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 
 
@@ -56,7 +59,7 @@ def train_tokenizer(data: Path, out: Path, *, documents: int = 40_000) -> PreTra
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    written = ["".join(span for span, _ in Pen(f"tokenizer {i}").document()) for i in range(documents)]
+    written = [text_of(Pen(f"tokenizer {i}", folded=0.0).document()) for i in range(documents)]
     visual = re.compile(r"<v\d+\.\d>")
     tokenizer.train_from_iterator([visual.sub("", text) for text in written] + real_text(data)[::3], trainer)
     tokenizer.add_tokens([AddedToken(word, normalized=False, special=False) for word in WORDS])
@@ -75,58 +78,126 @@ def train_tokenizer(data: Path, out: Path, *, documents: int = 40_000) -> PreTra
     return fast
 
 
+@dataclass
+class Encoded:
+    """One document: token ids, their weights, and where folded words stand (first position, words)."""
+
+    ids: list[int]
+    weights: list[float]
+    folded: list[tuple[int, Soft]]
+
+
+@dataclass
+class Part:
+    """Documents of like length, one a row, padded at the end.
+
+    ids, weights (B, T); of the N folded positions: at (N, 2) row and column, words (N, M) token ids, shares
+    (N, M) with a root sum of squares of 1 in each row, noise (N,).
+    """
+
+    ids: Tensor
+    weights: Tensor
+    at: Tensor
+    words: Tensor
+    shares: Tensor
+    noise: Tensor
+
+
 class Batches:
-    """Packed rows without end: documents never see each other (block mask), positions start anew in each."""
+    """Documents without end, as batches of about `tokens` tokens."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, real: list[str], *, seed: int, rows: int, length: int
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        real: list[str],
+        *,
+        seed: int,
+        tokens: int,
+        length: int = 512,
     ) -> None:
         self.backend, self.real = tokenizer.backend_tokenizer, real
         self.bos, self.pad = tokenizer.bos_token_id, tokenizer.pad_token_id
-        self.seed, self.rows, self.length = seed, rows, length
+        self.seed, self.tokens, self.length = seed, tokens, length
+        self.known: dict[str, list[int]] = {}
 
-    def encode(self, doc: Doc) -> tuple[list[int], list[float]]:
-        """Token ids and their weights, the beginning of text first."""
-        ids, weights = [self.bos], [0.0]
-        for piece, (_, weight) in zip(
-            self.backend.encode_batch([t for t, _ in doc], add_special_tokens=False), doc, strict=True
-        ):
-            ids += piece.ids
-            weights += [weight] * len(piece.ids)
-        return ids[: self.length], weights[: self.length]
+    def encode(self, doc: Doc) -> Encoded:
+        """Token ids and weights, the beginning of text first."""
+        ids, weights, folded = [self.bos], [0.0], []
+        said = self.backend.encode_batch([s for s, _ in doc if isinstance(s, str)], add_special_tokens=False)
+        texts = iter(said)
+        for span, weight in doc:
+            if isinstance(span, Soft):
+                if len(ids) + len(span.bags) <= self.length:
+                    folded.append((len(ids), span))
+                new = [self.pad] * len(span.bags)
+            else:
+                new = next(texts).ids
+            ids += new
+            weights += [weight] * len(new)
+        return Encoded(ids[: self.length], weights[: self.length], folded)
+
+    def pieces(self, words: str) -> list[int]:
+        """Token ids of words that stand in a bag."""
+        if words not in self.known:
+            self.known[words] = self.backend.encode(words, add_special_tokens=False).ids
+        return self.known[words]
 
     def _documents(self, step: int, hardness: float) -> Iterator[Doc]:
         pen, rng = Pen(f"{self.seed} {step}", hardness), random.Random(f"real {self.seed} {step}")
         while True:
-            yield [(rng.choice(self.real), 0.3)] if rng.random() < REAL_SHARE / 2 else pen.document()
+            yield [(rng.choice(self.real), 0.3)] if rng.random() < REAL_SHARE else pen.document()
 
-    def batch(self, step: int, hardness: float) -> dict[str, Tensor]:
-        """Batch number `step`: ids, weights, positions (rows, length) and mask (rows, 1, length, length)
-        bool.
-        """
-        rows: list[tuple[list[int], list[float], list[int], list[int]]] = [
-            ([], [], [], []) for _ in range(self.rows)
+    def batch(self, step: int, hardness: float) -> list[Part]:
+        """Batch number `step`."""
+        docs: list[Encoded] = []
+        total = 0
+        for doc in self._documents(step, hardness):
+            docs.append(self.encode(doc))
+            total += len(docs[-1].ids)
+            if total >= self.tokens:
+                break
+        return self.parts(docs)
+
+    def parts(self, docs: list[Encoded]) -> list[Part]:
+        """The documents in groups of like length, so that little is padded."""
+        groups: list[list[Encoded]] = []
+        for doc in sorted(docs, key=lambda d: len(d.ids)):
+            if not groups or len(doc.ids) > max(48, 1.45 * len(groups[-1][0].ids)):
+                groups.append([])
+            groups[-1].append(doc)
+        return [self.part(group) for group in groups]
+
+    def part(self, docs: list[Encoded]) -> Part:
+        """These documents as one tensor each."""
+        width = max(len(d.ids) for d in docs)
+        at = [
+            (r, start + k)
+            for r, d in enumerate(docs)
+            for start, soft in d.folded
+            for k in range(len(soft.bags))
         ]
-        misses = 0
-        for number, doc in enumerate(self._documents(step, hardness)):
-            ids, weights = self.encode(doc)
-            row = next((r for r in rows if len(r[0]) + len(ids) <= self.length), None)
-            if row is None:
-                misses += 1
-                if misses > 12:
-                    break
-                continue
-            row[0].extend(ids)
-            row[1].extend(weights)
-            row[2].extend(range(len(ids)))
-            row[3].extend([number + 1] * len(ids))
-        fill = lambda part, pad: torch.tensor([r[part] + [pad] * (self.length - len(r[part])) for r in rows])  # noqa: E731
-        owner = fill(3, 0)
-        causal = torch.ones(self.length, self.length, dtype=torch.bool).tril()
-        mask = (owner[:, :, None] == owner[:, None, :]) & causal
-        return {
-            "ids": fill(0, self.pad),
-            "weights": fill(1, 0.0),
-            "positions": fill(2, 0),
-            "mask": mask[:, None],
-        }
+        noise = [soft.noise for d in docs for _, soft in d.folded for _ in soft.bags]
+        bags: list[dict[int, float]] = []
+        for d in docs:
+            for _, soft in d.folded:
+                bags += [self.spread(words) for words in soft.bags]
+        most = max((len(b) for b in bags), default=1)
+        return Part(
+            torch.tensor([d.ids + [self.pad] * (width - len(d.ids)) for d in docs]),
+            torch.tensor([d.weights + [0.0] * (width - len(d.ids)) for d in docs]),
+            torch.tensor(at, dtype=torch.long).view(-1, 2),
+            torch.tensor([[*b, *([self.pad] * (most - len(b)))] for b in bags], dtype=torch.long).view(
+                -1, most
+            ),
+            torch.tensor([[*b.values(), *([0.0] * (most - len(b)))] for b in bags]).view(-1, most),
+            torch.tensor(noise),
+        )
+
+    def spread(self, words: dict[str, float]) -> dict[int, float]:
+        """Token ids of a bag and their shares, scaled to a root sum of squares of 1."""
+        out: dict[int, float] = {}
+        for phrase, share in words.items():
+            for piece in self.pieces(phrase):
+                out[piece] = out.get(piece, 0.0) + share
+        length = sum(x * x for x in out.values()) ** 0.5
+        return {piece: x / length for piece, x in out.items()}

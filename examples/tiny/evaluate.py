@@ -291,7 +291,7 @@ def make_table(agent: Agent, data: Path, part: str, limit: int | None, quiet: bo
     table.captions(
         "easy-VQA captions (shape, colour, size, place)",
         [
-            Asked(p, "", said[0][1].strip(), "")
+            Asked(p, "", said, "")
             for p, said in zip(shapes.pictures, ask_about.easy_captions(shapes), strict=True)
             if said
         ][: min(n, 500)],

@@ -24,19 +24,21 @@ from augment import (
     affine,
     invert_some,
     light,
-    quarter_turns,
     resize,
+    symmetries,
     to_tensor,
 )
 from characters import character, draw_character
-from pictures import SIDE, caltech101, cifar10, coco, easy_vqa, mnist, nlvr, omniglot, twemoji
-from scenes import draw, random_scene
+from composed import Composer
+from pictures import SIDE, Source, caltech101, cifar10, easy_vqa, mnist, omniglot, twemoji
+from scenes import Scene, draw, random_scene
 from sight_words import N_LEVELS
+from soft import scene_line
 from torch import Tensor
 from tqdm import tqdm
 from transformers import ResNetModel
 
-Kept = dict[str, Any]  # grid (N, 9, d) float16, pooled (N, d) float16, statements: N lists
+Told = tuple[str, list[say.Statement]]  # what the picture shows, as `soft.written` reads it, and sentences
 FIRST_UNSEEN = 1_000_000  # invented characters from this number on were never drawn in training
 
 
@@ -48,10 +50,8 @@ def see(encoder: ResNetModel, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Te
     return told.last_hidden_state.float().flatten(2).transpose(1, 2), told.pooler_output.float().flatten(1)
 
 
-def _looks(
-    data: Path, counts: dict[str, int], views: Path
-) -> Iterator[tuple[str, Tensor, list[list[say.Statement]]]]:
-    """(source, pictures, statements) in batches, each source as many times as `counts` says."""
+def _looks(data: Path, counts: dict[str, int], views: Path) -> Iterator[tuple[str, Tensor, list[Told]]]:
+    """(source, pictures, what is true of each) in batches, each source as many times as `counts` says."""
     gen, rng = torch.Generator().manual_seed(1), random.Random("looks")
 
     def cut(name: str, n: int, make: Any) -> Iterator[Any]:
@@ -59,7 +59,7 @@ def _looks(
             yield (name, *make(np.arange(start, min(n, start + 128))))
 
     photos = cifar10(data, "train")
-    cifar_words = [say.thing_statements(w) for w in photos.labels]
+    cifar_words = [(f"photo|{w}", say.thing_statements(w)) for w in photos.labels]
     yield from cut(
         "cifar10",
         counts["cifar10"],
@@ -70,7 +70,7 @@ def _looks(
     )
     with np.load(views) as file:
         where, pictures = file["where"], file["pictures"]
-    words = [say.thing_statements(w) for w in caltech101(data, "train", 32).labels]
+    words = [(f"photo|{w}", say.thing_statements(w)) for w in caltech101(data, "train", 32).labels]
     rows = np.flatnonzero(where[:, 0] == 0)
     yield from cut(
         "caltech101",
@@ -84,18 +84,18 @@ def _looks(
     def scene_batch(at: Any) -> Any:
         scenes = [random_scene(rng) for _ in at]
         drawn = np.stack([np.asarray(draw(s, rng)) for s in scenes])
-        return affine(to_tensor(drawn), SIDE, gen, **SCENE), [say.scene_statements(s) for s in scenes]
+        return affine(to_tensor(drawn), SIDE, gen, **SCENE), [scene_told(s) for s in scenes]
 
     yield from cut("scene", counts["scene"], scene_batch)
     shapes = easy_vqa(data, "train")
-    told = say.easy_vqa_statements(shapes)
-    keep = np.array([i for i, t in enumerate(told) if t])
+    told = say.easy_vqa_scenes(shapes)
+    keep = np.array([i for i, scene in enumerate(told) if scene])
     yield from cut(
         "easy_vqa",
         counts["easy_vqa"],
         lambda at: (
             affine(to_tensor(shapes.pictures[keep[at % len(keep)]]), SIDE, gen, **SCENE),
-            [told[keep[i % len(keep)]] for i in at],
+            [scene_told(told[keep[i % len(keep)]]) for i in at],
         ),
     )
     digits = mnist(data, "train")
@@ -104,7 +104,7 @@ def _looks(
         counts["mnist"],
         lambda at: (
             invert_some(affine(to_tensor(digits.pictures[at % len(digits)]), SIDE, gen, **DIGIT), gen, 0.25),
-            [say.digit_statements(digits.labels[i % len(digits)]) for i in at],
+            [digit_told(digits.labels[i % len(digits)]) for i in at],
         ),
     )
     letters = omniglot(data, "train")
@@ -113,23 +113,24 @@ def _looks(
         counts["omniglot"],
         lambda at: (
             affine(
-                quarter_turns(
+                symmetries(
                     to_tensor(letters.pictures[at % len(letters)]),
-                    torch.randint(0, 4, (len(at),), generator=gen),
+                    torch.randint(0, 8, (len(at),), generator=gen),
                 ),
                 SIDE,
                 gen,
                 **DRAWING,
             ),
-            [say.character_statements() for _ in at],
+            [("character|", say.character_statements()) for _ in at],
         ),
     )
+    composer = Composer(letters)
     yield from cut(
-        "invented",
-        counts["invented"],
+        "composed",
+        counts["composed"],
         lambda at: (
-            to_tensor(np.stack([np.asarray(draw_character(character(int(i)), rng)) for i in at])),
-            [say.character_statements() for _ in at],
+            affine(composer.draw(at.tolist(), rng), SIDE, gen, **DRAWING),
+            [("character|", say.character_statements()) for _ in at],
         ),
     )
     emoji = twemoji(data)
@@ -142,38 +143,38 @@ def _looks(
                 gen,
                 0.1,
             ),
-            [say.emoji_statements(emoji.labels[i % len(emoji)]) for i in at],
+            [emoji_told(emoji.labels[i % len(emoji)]) for i in at],
         ),
     )
-    people = coco(data, "train")
-    yield from cut(
-        "coco",
-        counts["coco"],
-        lambda at: (
-            light(affine(to_tensor(people.pictures[at % len(people)]), SIDE, gen, **PHOTO), gen, 0.15),
-            [say.human_statements(people.info[i % len(people)]["captions"]) for i in at],
-        ),
-    )
-    boxes = nlvr(data)
-    yield from cut(
-        "nlvr",
-        counts["nlvr"],
-        lambda at: (
-            to_tensor(boxes.pictures[at % len(boxes)]),
-            [say.nlvr_statements(boxes.info[i % len(boxes)]) for i in at],
-        ),
-    )
+
+
+def scene_told(scene: Scene) -> Told:
+    """A drawn scene."""
+    return f"scene|{scene_line(scene)}", say.scene_statements(scene)
+
+
+def digit_told(word: str) -> Told:
+    """A handwritten digit."""
+    return f"digit|{word}", say.digit_statements(word)
+
+
+def emoji_told(name: str) -> Told:
+    """An emoji."""
+    return f"emoji|{name}", say.emoji_statements(name)
 
 
 def look_all(
     data: Path, views: Path, encoder: ResNetModel, out: Path, counts: dict[str, int], dtype: torch.dtype
 ) -> None:
-    """Write one .npz of features and one .json of statements per source to `out`."""
+    """Write one .npz of features and one .json of what each picture shows per source to `out`.
+
+    Features in half precision: grid (N, 9, d) and pooled (N, d).
+    """
     out.mkdir(parents=True, exist_ok=True)
     if (out / "done").exists():
         return
     kept: dict[str, tuple[list[Any], list[Any], list[Any]]] = {}
-    for name, x, statements in tqdm(
+    for name, x, told in tqdm(
         _looks(data, counts, views), desc="look", total=sum(counts.values()) // 128, mininterval=10
     ):
         grid, pooled = see(encoder, x, dtype)
@@ -181,23 +182,31 @@ def look_all(
         (
             parts[0].append(grid.half().numpy()),
             parts[1].append(pooled.half().numpy()),
-            parts[2].extend(statements),
+            parts[2].extend(told),
         )
-    for name, (grids, pools, statements) in kept.items():
+    for name, (grids, pools, told) in kept.items():
         np.savez(out / f"{name}.npz", grid=np.concatenate(grids), pooled=np.concatenate(pools))
-        (out / f"{name}.json").write_text(json.dumps(statements))
+        (out / f"{name}.json").write_text(json.dumps(told))
     (out / "done").write_text("all sources written\n")
 
 
 def unseen_characters(
-    encoder: ResNetModel, n: int, each: int, dtype: torch.dtype, first: int = FIRST_UNSEEN
+    encoder: ResNetModel, letters: Source, n: int, each: int, dtype: torch.dtype, first: int = FIRST_UNSEEN
 ) -> Tensor:
-    """Pooled features (n, each, d) of invented characters that no training step has drawn."""
-    rng = random.Random("unseen")
+    """Pooled features (n, each, d) of characters that no training step has drawn: half composed, half
+    invented.
+    """
+    rng, gen, composer = random.Random("unseen"), torch.Generator().manual_seed(2), Composer(letters)
     out = []
-    for i in range(n):
-        drawn = np.stack([np.asarray(draw_character(character(first + i), rng)) for _ in range(each)])
-        out.append(see(encoder, resize(to_tensor(drawn), SIDE), dtype)[1])
+    for i in range(first, first + n):
+        if i % 2:
+            x = affine(composer.draw([i] * each, rng), SIDE, gen, **DRAWING)  # type: ignore[arg-type]
+        else:
+            x = resize(
+                to_tensor(np.stack([np.asarray(draw_character(character(i), rng)) for _ in range(each)])),
+                SIDE,
+            )
+        out.append(see(encoder, x, dtype)[1])
     return torch.stack(out)
 
 

@@ -148,13 +148,3 @@ EASY_VQA_COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "y
 def twemoji(data: Path) -> Source:
     """Emoji drawings with their Unicode names."""
     return read(data / "twemoji/train.parquet", SIDE)
-
-
-def nlvr(data: Path) -> Source:
-    """NLVR scenes (three boxes side by side, squeezed to a square) with their structured records."""
-    return read(data / "nlvr/dev.parquet", SIDE)
-
-
-def coco(data: Path, split: str) -> Source:
-    """COCO-MINI photographs with their five captions each."""
-    return read(data / f"coco_mini/{split}.parquet", 128)

@@ -183,8 +183,8 @@ def held_out(data: Path, part: str, limit: int | None = None) -> dict[str, Sourc
     }
 
 
-def easy_captions(source: Source) -> list[list[tuple[str, str]]]:
+def easy_captions(source: Source) -> list[str | None]:
     """The full caption of each easy-VQA picture, where its questions tell colour and shape."""
-    from captions import easy_vqa_statements
+    from captions import easy_vqa_scenes
 
-    return easy_vqa_statements(source)
+    return [caption(scene) if scene else None for scene in easy_vqa_scenes(source)]

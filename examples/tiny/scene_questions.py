@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from scenes import COLOURS, NUMBERS, SHAPES, Item, Scene
-from things import QA, a, ask
+from things import QA, a, ask, practise
 
 AXES = {"left": ("x", -1), "right": ("x", 1), "above": ("y", -1), "below": ("y", 1)}
 
@@ -58,8 +58,13 @@ def _beside(item: Item, scene: Scene, side: str) -> Item | None:
     return clear[0] if len(there) == 1 and len(clear) == 1 else None
 
 
-def scene_question(scene: Scene, form: str, rng: random.Random, split: str = "train") -> QA | None:
-    """A question of the form about the scene, None where it has no single clear answer."""
+def scene_question(
+    scene: Scene, form: str, rng: random.Random, split: str = "train", practice: bool = False
+) -> QA | None:
+    """A question of the form about the scene, None where it has no single clear answer.
+
+    `practice`: in the many words of `practise`, for training.
+    """
     one = scene[0] if len(scene) == 1 else None
     alone = unique(scene)
     words: dict[str, str] = {}
@@ -130,7 +135,10 @@ def scene_question(scene: Scene, form: str, rng: random.Random, split: str = "tr
         answer = caption(scene).removesuffix(".")
     else:
         raise KeyError(form)
-    return QA(form, ask(form, rng, split, **words), answer)
+    question = (
+        practise(form, rng, **words) if split == "train" and practice else ask(form, rng, split, **words)
+    )
+    return QA(form, question, answer)
 
 
 def _count(scene: Scene, form: str, rng: random.Random) -> tuple[dict[str, str], int]:

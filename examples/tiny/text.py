@@ -1,24 +1,71 @@
 """The text the core reads, written by program: pictures told in words, questions, new names, facts, peers.
 
 A document is a list of spans (text, weight); the weight is that span's share in the loss. Answers count
-fully, what merely sets the scene counts little, and what nobody could predict (the words of a look, the
-first mention of an invented name) not at all. Spans break only where a token does, so that "Answer:" + "
-frog" in training is the very sequence of tokens that a prompt and its answer make.
+fully; what merely sets the scene, and what nobody could predict (the words of a look, the first mention of
+an invented name), counts nothing. Spans break only where a token does, so that "Answer:" + " frog" in
+training is the very sequence of tokens that a prompt and its answer make. A picture's place is taken by a
+description in words or by the same words folded (`soft.py`), with the words of a look behind.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
-from names import invented_name
+import soft
+from episodes import Episodes
 from scene_questions import NEEDS_PLACE, SCENE_FORMS, caption, description, scene_question, told
 from scenes import NUMBERS, SHAPES, random_scene
-from sight_words import Look, noise_profile
-from things import QA, THING_FORMS, Thing, a, ask, by_name, closed, thing_question, things
+from soft import Soft, doubtful
+from spans import ANSWER, END, Doc, look_words
+from things import (
+    N_PICTURED,
+    QA,
+    Thing,
+    a,
+    by_name,
+    closed,
+    practise,
+    thing_description,
+    thing_question,
+    things,
+)
 
-Doc = list[tuple[str, float]]
-SET_SCENE, ANSWER = 0.15, 1.0
+THING_WEIGHTS = {
+    "name": 3.0,
+    "is_name": 1.5,
+    "kind": 0.8,
+    "is_kind": 2.0,
+    "can": 5.0,
+    "has": 3.0,
+    "legs": 0.6,
+    "made_of": 2.0,
+    "is_made_of": 1.5,
+    "found": 0.6,
+    "used_for": 0.3,
+    "colour_of_thing": 0.4,
+    "alive": 0.7,
+    "either_name": 0.5,
+    "either_kind": 0.4,
+    "describe": 0.6,
+}
+DRILLS = (
+    ("is_shape", "no_shape"),
+    ("is_shape", "is_shape", "is_colour"),
+    ("is_colour", "is_colour", "is_shape"),
+    ("is_colour", "no_colour"),
+    ("is_thing",),
+    ("is_thing", "colour_of_shape", "shape_of_colour"),
+    ("count_shape", "count_all"),
+    ("count_colour", "count_thing"),
+    ("is_left", "is_right"),
+    ("is_above", "is_below"),
+    ("where_thing", "is_left", "is_above"),
+    ("above_of", "below_of", "left_of", "right_of"),
+    ("is_name",),
+    ("can",),
+    ("has",),
+    ("is_kind", "is_made_of"),
+)
 
 
 def thing_caption(name: str) -> str:
@@ -26,54 +73,43 @@ def thing_caption(name: str) -> str:
     return f"a photo of {a(name)}."
 
 
-def thing_description(thing: Thing, rng: random.Random) -> str:
-    """A thing as text stands where its picture will."""
-    n = a(thing.name)
-    plain = (
-        f"a photo of {n}.",
-        f"a photo of {n}",
-        f"a picture of {n}",
-        n,
-        f"{n}.",
-        thing.name,
-        f"this photo shows {n}",
-        f"there is {n} in the picture",
-        f"an image with {n} in it",
-        f"I see {n}",
-        f"{n} {thing.found}",
-        f"{a(f'{thing.size} {thing.name}')}",
-        f"{a(f'{rng.choice(thing.colours)} {thing.name}')}",
-    )
-    return rng.choice(plain)
+class Pen(Episodes):
+    """Writes documents; `hardness` in 0..1 is how far along the training is, below 0 there are only lists.
 
+    `folded` is the share of pictures that are told in folded words.
+    """
 
-def noise_words(rng: random.Random, share: float) -> str:
-    """Now and then the words of some look behind a description, as a real picture will have them."""
-    return Look(rng, noise_profile(rng, 0.5)).example(rng) if rng.random() < share else ""
-
-
-class Pen:
-    """Writes documents; `hardness` in 0..1 is how far along the training is, below 0 there are only lists."""
-
-    def __init__(self, seed: str, hardness: float = 1.0) -> None:
+    def __init__(self, seed: str, hardness: float = 1.0, folded: float = 0.6) -> None:
         self.rng = random.Random(seed)
         self.hardness = hardness
+        self.folded = folded
 
-    def picture(self, words: str, looks: float = 0.35) -> Doc:
-        """The picture's place in the prompt, told in words, with or without the words of a look."""
-        seen = noise_words(self.rng, looks)
-        return [("Picture:", 0.0), (f" {words}", SET_SCENE), *([(seen, 0.0)] if seen else []), ("\n", 0.0)]
+    def picture(self, words: str, clear: Soft, other: Soft | None = None) -> Doc:
+        """The picture's place in the prompt: plain words, now and then with a look, or folded words with
+        one.
 
-    def answer(self, qa: QA, weight: float = ANSWER) -> Doc:
+        `other` is what a doubtful encoder could mistake it for.
+        """
+        rng = self.rng
+        if rng.random() < self.folded:
+            seen = doubtful(clear, other or clear, rng)
+            return [("Picture:", 0.0), (seen, 0.0), (look_words(rng), 0.0), ("\n", 0.0)]
+        look: Doc = [(look_words(rng), 0.0)] if rng.random() < 0.25 else []
+        return [("Picture:", 0.0), (f" {words}", 0.0), *look, ("\n", 0.0)]
+
+    def answer(self, qa: QA) -> Doc:
         """A question and its answer, sometimes with a peer's view or with choices."""
         rng = self.rng
-        out: Doc = [("Question:", 0.0), (f" {qa.question}", SET_SCENE / 3), ("\n", 0.0)]
+        out: Doc = [("Question:", 0.0), (f" {qa.question}\n", 0.0)]
         chance = rng.random()
         if chance < 0.05:
             out += self._peers(qa)
-        elif chance < 0.13:
+        elif chance < 0.12:
             out.append((f"Choices: {', '.join(self._choices(qa))}\n", 0.0))
-        return [*out, ("Answer:", 0.0), (f" {qa.answer}", weight), ("\n", weight)]
+        return [*out, ("Answer:", 0.0), (f" {qa.answer}", ANSWER), ("\n", END)]
+
+    def _said(self, lead: str, sentence: str) -> Doc:
+        return [(lead, 0.0), (f" {sentence}", ANSWER), ("\n", END)]
 
     def _wrong(self, qa: QA) -> str:
         fields = {
@@ -114,95 +150,110 @@ class Pen:
         """A thing in words, then its caption, its name or questions about it."""
         rng = self.rng
         thing = thing or self._some_thing()
-        out = self.picture(thing_description(thing, rng))
+        other = soft.photo(self._some_thing().name)
+        out = self.picture(thing_description(thing, rng), soft.photo(thing.name), other)
         chance = rng.random()
-        if chance < 0.15:
-            return [*out, ("Caption:", 0.0), (f" {thing_caption(thing.name)}", ANSWER), ("\n", ANSWER)]
-        if chance < 0.3:
-            return [*out, ("This is", 0.0), (f" {a(thing.name)}.", ANSWER), ("\n", ANSWER)]
-        for _ in range(rng.choices((1, 2, 3, 5), weights=(6, 3, 2, 1))[0]):
-            form = rng.choice(
-                (*THING_FORMS, "name", "is_name", "can", "can", "has", "is_kind", "made_of", "describe")
-            )
+        if chance < 0.1:
+            return out + self._said("Caption:", thing_caption(thing.name))
+        if chance < 0.18:
+            return out + self._said("This is", f"{a(thing.name)}.")
+        n = rng.choices((1, 2, 4, 6), weights=(4, 3, 4, 4))[0]
+        for form in rng.choices(list(THING_WEIGHTS), weights=list(THING_WEIGHTS.values()), k=n):
             if form == "describe":
-                qa: QA | None = QA(
-                    "describe", ask("describe", rng), thing_caption(thing.name).removesuffix(".")
-                )
+                said = thing_caption(thing.name).removesuffix(".")
+                qa: QA | None = QA("describe", practise("describe", rng), said)
             else:
-                qa = thing_question(thing, form, rng)
+                qa = thing_question(thing, form, rng, practice=True)
             if qa is not None:
                 out += self.answer(qa)
         return out
 
+    def drill(self) -> Doc:
+        """One picture and many questions of the same one or two forms, in few words: how a small core comes
+        to compare what is asked with what is there.
+        """
+        rng = self.rng
+        forms = rng.choice(DRILLS)
+        thing, scene = self._some_thing(), random_scene(rng, pairs="any")
+        if forms[0] in THING_WEIGHTS:
+            out = self.picture(thing_description(thing, rng), soft.photo(thing.name))
+        else:
+            out = self.picture(caption(scene), soft.scene(scene))
+        asked: set[str] = set()
+        wording = str(rng.randrange(4))
+        for _ in range(rng.randint(6, 16)):
+            form = rng.choice(forms)
+            if form in THING_WEIGHTS:
+                qa = thing_question(thing, form, rng, wording)
+            else:
+                qa = scene_question(scene, form, rng, wording)
+            if qa is not None and qa.question not in asked:
+                out += self.answer(qa)
+                asked.add(qa.question)
+        return out
+
     def _some_thing(self) -> Thing:
         every = things()
-        # The first 110 rows are things that pictures exist of: they come up twice as often.
-        return self.rng.choice(every[:110]) if self.rng.random() < 0.5 else self.rng.choice(every)
+        return self.rng.choice(every[:N_PICTURED]) if self.rng.random() < 0.85 else self.rng.choice(every)
 
     def scene_block(self) -> Doc:
         """A scene in words, then its full caption or questions."""
         rng = self.rng
         scene = random_scene(rng, pairs="any")
-        words = description(scene, rng) if rng.random() < 0.7 else caption(scene)
-        full = told(scene, words)
-        out = self.picture(words)
-        if full and rng.random() < 0.2:
-            return [*out, ("Caption:", 0.0), (f" {caption(scene)}", ANSWER), ("\n", ANSWER)]
-        for _ in range(rng.choices((1, 2, 3, 4), weights=(3, 3, 2, 2))[0]):
+        words = description(scene, rng) if rng.random() < 0.5 else caption(scene)
+        out = self.picture(words, soft.scene(scene))
+        full = isinstance(out[1][0], Soft) or told(scene, words)
+        if full and rng.random() < 0.15:
+            return out + self._said("Caption:", caption(scene))
+        for _ in range(rng.choices((1, 3, 5, 7), weights=(3, 3, 4, 3))[0]):
             form = rng.choice((*SCENE_FORMS, "describe"))
             if form in NEEDS_PLACE and not full:
                 continue
-            qa = scene_question(scene, form, rng)
+            qa = scene_question(scene, form, rng, practice=True)
             if qa is not None:
                 out += self.answer(qa)
         return out
 
     def sign_block(self) -> Doc:
-        """A digit, a character or an emoji in words, then questions."""
+        """A digit, a character or an emoji in words, then a question or a caption."""
         rng = self.rng
         kind = rng.random()
         if kind < 0.55:
-            digit = rng.choice(NUMBERS[:10])
-            lead = rng.choice(
-                (
-                    "the digit",
-                    "a handwritten",
-                    "the number",
-                    "a photo of the digit",
-                    "a picture of the number",
-                )
-            )
-            out = self.picture(f"{lead} {digit}{rng.choice(('.', ''))}")
-            other = digit if rng.random() < 0.5 else rng.choice([n for n in NUMBERS[:10] if n != digit])
-            return (
-                out
-                + rng.choice(
-                    (
-                        lambda: self.answer(QA("digit", ask("digit", rng), digit)),
-                        lambda: self.answer(
-                            QA(
-                                "is_digit",
-                                ask("is_digit", rng, digit=other),
-                                "yes" if other == digit else "no",
-                            )
-                        ),
-                        lambda: self.answer(QA("digit", ask("name", rng), f"the digit {digit}")),
-                        lambda: [("Caption:", 0.0), (f" the digit {digit}.", ANSWER), ("\n", ANSWER)],
-                        lambda: [("This is", 0.0), (f" the digit {digit}.", ANSWER), ("\n", ANSWER)],
-                    )
-                )()
-            )
+            return self._digit_block(rng.choice(NUMBERS[:10]))
         if kind < 0.8:
-            out = self.picture("a handwritten character.", 1.0)
-            form = rng.choice(("character_kind", "name", "describe"))
+            out = self.picture("a handwritten character.", soft.character())
             if rng.random() < 0.4:
-                return [*out, ("Caption:", 0.0), (" a handwritten character.", ANSWER), ("\n", ANSWER)]
-            return out + self.answer(QA(form, ask(form, rng), "a handwritten character"))
-        name = rng.choice(things()).name
-        out = self.picture(rng.choice((f"an emoji of {a(name)}.", f"the emoji {name}", f"an emoji: {name}")))
+                return out + self._said(rng.choice(("Caption:", "This is")), "a handwritten character.")
+            form = rng.choice(("character_kind", "name", "describe"))
+            return out + self.answer(QA(form, practise(form, rng), "a handwritten character"))
+        name = self._some_thing().name
+        told_so = rng.choice((f"an emoji of {a(name)}.", f"the emoji {name}", f"an emoji: {name}"))
+        out = self.picture(told_so, soft.emoji(name), soft.emoji(self._some_thing().name))
         if rng.random() < 0.4:
-            return [*out, ("Caption:", 0.0), (f" an emoji of {a(name)}.", ANSWER), ("\n", ANSWER)]
-        return out + self.answer(QA("emoji", ask(rng.choice(("emoji", "name")), rng), name))
+            return out + self._said("Caption:", f"an emoji of {a(name)}.")
+        return out + self.answer(QA("emoji", practise(rng.choice(("emoji", "name")), rng), name))
+
+    def _digit_block(self, digit: str) -> Doc:
+        rng = self.rng
+        leads = (
+            "the digit",
+            "a handwritten",
+            "the number",
+            "a photo of the digit",
+            "a picture of the number",
+        )
+        other = rng.choice([n for n in NUMBERS[:10] if n != digit])
+        words = f"{rng.choice(leads)} {digit}{rng.choice(('.', ''))}"
+        out = self.picture(words, soft.digit(digit), soft.digit(other))
+        form = rng.choice(("digit", "digit", "is_digit", "name", "caption"))
+        if form == "caption":
+            return out + self._said(rng.choice(("Caption:", "This is")), f"the digit {digit}.")
+        if form == "is_digit":
+            shown = digit if rng.random() < 0.5 else other
+            question = practise("is_digit", rng, digit=shown)
+            return out + self.answer(QA(form, question, "yes" if shown == digit else "no"))
+        answer = digit if form == "digit" else f"the digit {digit}"
+        return out + self.answer(QA(form, practise(form, rng), answer))
 
     # -- several blocks ------------------------------------------------------------------------------
 
@@ -216,153 +267,43 @@ class Pen:
             out += ([("\n", 0.0)] if i else []) + block()
         return out
 
-    def episode(self) -> Doc:
-        """New names for looks or described things, a few shots of each, then more of the same, unnamed.
-
-        From the second mention on, every name is an answer: it can be known from the shots before it.
-        """
-        rng = self.rng
-        easy = rng.random() > self.hardness
-        ways = rng.choices((2, 3, 4, 5), weights=(6, 2, 1, 1))[0]
-        shots = rng.choices((1, 2, 3, 5), weights=(3, 2, 2, 3))[0]
-        if easy:
-            ways, shots = rng.choice((2, 2, 3)), rng.choice((1, 2))
-        total = min(10, ways * shots)
-        names = self._names(ways)
-        profile = noise_profile(rng, 0.65 * self.hardness * (0.3 if easy else 1.0))
-        look = rng.choices(("words", "look", "both", "same"), weights=(2, 6, 1, 4))[0]
-        described = self._descriptions(ways)
-        same = rng.choice(
-            ("a handwritten character.", "a handwritten character.", "a picture", "a drawing of something")
-        )
-        looks = [Look(rng, profile) for _ in range(ways)]
-        naming, question = rng.random() < 0.4, ask("name", rng)
-        order = [i % ways for i in range(total)]
-        rng.shuffle(order)
-        order += [rng.randrange(ways) for _ in range(rng.randint(1, 4) if total < 7 else 1)]
-        out: Doc = []
-        met: set[int] = set()
-        for i, way in enumerate(order):
-            words = (
-                f" {described[way]()}" if look in ("words", "both") else f" {same}" if look == "same" else ""
-            )
-            codes = looks[way].example(rng) if look != "words" else ""
-            lead = "This is a" if naming else "Question:"
-            name = (f" {names[way]}.", "\n") if naming else (f" {names[way]}", "\n")
-            middle: Doc = [] if naming else [(f" {question}\n", 0.0), ("Answer:", 0.0)]
-            weight = ANSWER if way in met and len(met) > 1 else 0.0
-            out += [
-                ("\n" if i else "", 0.0),
-                ("Picture:", 0.0),
-                (words, 0.0),
-                (codes, 0.0),
-                ("\n", 0.0),
-                (lead, 0.0),
-                *middle,
-            ]
-            out += [(name[0], weight), (name[1], 0.3 * weight)]
-            met.add(way)
-        return [span for span in out if span[0]]
-
-    def echo(self) -> Doc:
-        """Words without sense, said twice: the plainest copying, from which comparing grows."""
-        rng = self.rng
-        words = [
-            rng.choice((invented_name(rng), rng.choice(things()).name)) for _ in range(rng.randint(4, 10))
-        ]
-        text = " " + ", ".join(words)
-        if rng.random() < 0.5:
-            text = noise_words(rng, 1.0) + text
-        return [(f"{text}\n", 0.0), (text, ANSWER), ("\n", ANSWER)]
-
-    def glossary(self) -> Doc:
-        """Keys and their new names, listed over and over; a key is a word, words of a look, or a description.
-
-        With one-word keys this is the plainest associative recall; longer keys and wider gaps lead on to
-        episodes.
-        """
-        rng = self.rng
-        ways = rng.choice((2, 3, 4))
-        names = self._names(ways)
-        kind, gap = rng.random(), rng.choice((" ", ": ", " is ", "\nThis is a ", "\nAnswer: ")).rstrip(" ")
-        kind = kind * 0.6 if self.hardness < 0 else kind
-        if kind < 0.35:
-            keys = [" " + thing.name for thing in rng.sample(things(), ways)]
-        elif kind < 0.85:
-            size, start = (
-                rng.choice((1, 2) if self.hardness < 0 else (1, 2, 4, 8, 16)),
-                rng.choice((0, 0, 4, 8)),
-            )
-            clean = noise_profile(rng, 0.0)
-            whole = [Look(rng, clean).example(rng).split(">")[:-1] for _ in range(ways)]
-            keys = ["".join(word + ">" for word in words[start : start + size]) for words in whole]
-        else:
-            keys = [f" {describe()}" for describe in self._descriptions(ways)]
-        out: Doc = []
-        met: set[int] = set()
-        order = [*rng.sample(range(ways), ways), *(rng.randrange(ways) for _ in range(rng.randint(4, 10)))]
-        for way in order:
-            out += [(keys[way] + gap, 0.0), (f" {names[way]}", ANSWER if way in met else 0.0), ("\n", 0.0)]
-            met.add(way)
-        return out
-
-    def _names(self, ways: int) -> list[str]:
-        rng = self.rng
-        if rng.random() < 0.2:
-            return rng.sample([t.name for t in things()], ways)
-        names: set[str] = set()
-        while len(names) < ways:
-            names.add(invented_name(rng))
-        return rng.sample(sorted(names), ways)
-
-    def _descriptions(self, ways: int) -> list[Callable[[], str]]:
-        rng = self.rng
-        if rng.random() < 0.6:
-            chosen = rng.sample(things(), ways)
-            return [lambda t=t: thing_description(t, rng) for t in chosen]  # type: ignore[misc]
-        scenes = [random_scene(rng, pairs="any", at_most=1) for _ in range(ways)]
-        return [lambda s=s: description(s, rng) for s in scenes]  # type: ignore[misc]
-
     def facts(self) -> Doc:
         """Plain sentences about a thing, or questions about it by name, without a picture."""
         rng = self.rng
         thing = self._some_thing()
         n = a(thing.name)
-        if rng.random() < 0.4:
+        if rng.random() < 0.5:
+            unable = [verb for verb in closed("can") if verb not in thing.can]
             lines = [
                 f"{n} is {a(thing.kind)}.",
                 f"{n} is found {thing.found}.",
                 f"{n} is made of {thing.made_of}.",
-                thing.says,
+                f"{n} can {_list(thing.can, rng)}." if thing.can else f"{n} can do nothing.",
+                f"{n} has {_list(thing.has, rng)}." if thing.has else f"{n} has no parts.",
+                f"{n} cannot {_list(rng.sample(unable, 4), rng, 'or')}.",
             ]
-            lines += [f"{n} can {verb}." for verb in thing.can[:4]] + [
-                f"{n} has {part}." for part in thing.has[:4]
-            ]
-            lines += [f"{n} cannot {rng.choice([v for v in closed('can') if v not in thing.can])}."]
             rng.shuffle(lines)
-            return [(" ".join(line[0].upper() + line[1:] for line in lines[:5]) + "\n", 0.4)]
+            return [("".join(f" {line}" for line in lines[:4]).strip() + "\n", 0.3)]
         form = rng.choice(("can", "has", "is_kind", "made_of", "kind", "legs", "found"))
-        qa = thing_question(thing, form, rng)
+        qa = thing_question(thing, form, rng, practice=True)
         assert qa is not None
         question = f"about {n}: {qa.question}"
-        return [
-            (f"Question: {question}\n", 0.05),
-            ("Answer:", 0.0),
-            (f" {qa.answer}", ANSWER),
-            ("\n", ANSWER),
-        ]
+        return [(f"Question: {question}\n", 0.0), *self._said("Answer:", qa.answer)]
 
     def document(self) -> Doc:
         """One document of the mixture."""
         if self.hardness < 0:
             return self.glossary() if self.rng.random() < 0.9 else self.echo()
-        kinds = (self.blocks, self.episode, self.facts, self.echo, self.glossary)
+        kinds = (self.blocks, self.drill, self.episode, self.facts, self.echo, self.glossary)
         early = 1.0 - self.hardness
-        weights = (52 - 22 * early, 33 + 5 * early, 10 - 5 * early, 2 + 4 * early, 3 + 32 * early)
-        doc = self.rng.choices(kinds, weights=weights)[0]()
-        if self.rng.random() < 0.8:  # in most documents only answers count: the same learning for less work
-            doc = [(span, weight if weight > SET_SCENE else 0.0) for span, weight in doc]
-        return doc
+        weights = (52 - 22 * early, 32, 9 + 9 * early, 5 - 3 * early, 0.5 + 4 * early, 1.5 + 32 * early)
+        return self.rng.choices(kinds, weights=weights)[0]()
+
+
+def _list(words: tuple[str, ...] | list[str], rng: random.Random, join: str = "and") -> str:
+    """'a, b and c', in any order."""
+    some = rng.sample(list(words), len(words))
+    return some[0] if len(some) == 1 else f"{', '.join(some[:-1])} {join} {some[-1]}"
 
 
 def known_names() -> tuple[str, ...]:

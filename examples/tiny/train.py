@@ -24,8 +24,8 @@ from pictures import SIDE, caltech101, cifar10, omniglot
 from teacher import write_views
 from torch import nn
 from train_core import train_core
-from train_prefix import Kept, Row, Through, train_prefix
-from train_sight import train_sight
+from train_prefix import Kept, Row, Through, train_prefix, warm_start
+from train_sight import Round, train_sight
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from mmagent.core.dtype import probe_matmul
@@ -36,18 +36,17 @@ from mmagent_adapters.visual_words import VisualWords, build
 class Size:
     """How much of everything: the shipped bundle, or a smoke test of the whole way."""
 
-    core_steps: int = 1550
-    core_rows: int = 12
-    sight_steps: int = 3300
-    sight_small: int = 2200
+    core_rounds: tuple[int, ...] = (1550, 3000)
+    core_tokens: int = 4608
+    sight_rounds: tuple[Round, ...] = (Round(3300, 2200, 2.5e-3), Round(4400, 2800, 2e-3))
     sight_scale: float = 1.0
     views: int = 5
     limit: int | None = None
     tokenizer_documents: int = 40_000
     invented: int = 400
+    warm_steps: int = 3000
     prefix_steps: int = 800
     prefix_batch: int = 80
-    n_tokens: int = 8
     counts: dict[str, int] = field(
         default_factory=lambda: {
             "cifar10": 60_000,
@@ -56,10 +55,8 @@ class Size:
             "easy_vqa": 4_000,
             "mnist": 7_000,
             "omniglot": 1_800,
-            "invented": 1_500,
+            "composed": 1_800,
             "twemoji": 2_500,
-            "coco": 400,
-            "nlvr": 989,
         }
     )
 
@@ -67,15 +64,15 @@ class Size:
 SIZES = {
     "full": Size(),
     "smoke": Size(
-        core_steps=3,
-        core_rows=2,
-        sight_steps=2,
-        sight_small=1,
+        core_rounds=(2, 1),
+        core_tokens=700,
+        sight_rounds=(Round(1, 1, 2.5e-3), Round(1, 0, 2e-3)),
         sight_scale=0.1,
         views=1,
         limit=64,
         tokenizer_documents=800,
         invented=24,
+        warm_steps=2,
         prefix_steps=2,
         prefix_batch=4,
         counts=dict.fromkeys(Size().counts, 8),
@@ -84,12 +81,12 @@ SIZES = {
 
 
 def new_adapter(
-    core: nn.Module, tokenizer: PreTrainedTokenizerFast, words: dict[str, torch.Tensor], n_tokens: int
+    core: nn.Module, tokenizer: PreTrainedTokenizerFast, words: dict[str, torch.Tensor]
 ) -> VisualWords:
     """An untrained prefix before the visual words, whose table is the core's own."""
-    nested = {"n_tokens": n_tokens, "n_features": 9, "d_cell": 96, "d_hidden": 512, "dropout": 0.1}
+    nested = {"n_features": 9, "d_cell": 32, "d_hidden": 512, "dropout": 0.1}
     adapter = build(
-        {"n_words": 16, "n_levels": 8, "prefix": {"family": "prefix-mlp", "config": nested}},
+        {"n_words": 16, "n_levels": 8, "prefix": {"family": "prefix-grid", "config": nested}},
         384,
         core.config.hidden_size,
     )
@@ -129,20 +126,18 @@ def run(data: Path, models: Path, work: Path, out: Path, size: Size, seed: int =
             data,
             tokenizer,
             work / "core",
-            steps=size.core_steps,
+            rounds=size.core_rounds,
             peak=0.006,
             seed=seed,
             dtype=dtype,
-            rows=size.core_rows,
+            tokens=size.core_tokens,
         )
     if not (work / "sight/encoder/model.safetensors").exists():
         train_sight(
             data,
             views,
             work / "sight",
-            steps=size.sight_steps,
-            small_steps=size.sight_small,
-            peak=2.5e-3,
+            rounds=size.sight_rounds,
             seed=seed,
             dtype=dtype,
             limit=size.limit,
@@ -163,15 +158,18 @@ def run(data: Path, models: Path, work: Path, out: Path, size: Size, seed: int =
         encoder, caltech101(data, "train", SIDE, size.limit), omniglot(data, "train"), dtype, size.invented
     )
     kept = Kept(work / "look")
-    adapter = new_adapter(core, tokenizer, fit_words(domains), size.n_tokens)
+    adapter = new_adapter(core, tokenizer, fit_words(domains))
     through = Through(core, tokenizer, adapter, kept)
     check = dev_check(through, data, encoder, dtype, size.limit)
+    if not (work / "prefix/prefix_state.pt").exists():
+        warm_start(through, steps=size.warm_steps, batch=512, peak=2e-3, seed=seed)
+        print(f"after the warm start: {check()}", flush=True)
     train_prefix(
         through,
         work / "prefix",
         steps=size.prefix_steps,
         batch=size.prefix_batch,
-        peak=2e-3,
+        peak=1e-3,
         seed=seed,
         dtype=dtype,
         check=check,

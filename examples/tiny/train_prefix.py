@@ -3,7 +3,8 @@ alone.
 
 Frozen's objective (Tsimpoukelli et al. 2021, eq. 3): the core's own next-token loss on the caption,
 gradients flow through the core into the prefix, and no weight of the core moves. Here the encoder has been
-trained before and rests too, so that its features are computed once.
+trained before and rests too, so that its features are computed once. Before that the prefix is started where
+the core can read it: near the folded words of `soft.py` (least squares, no core involved).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from captions import pick
+from corpus import Batches
+from soft import written
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -41,12 +44,15 @@ class Kept:
         self.grid: dict[str, Tensor] = {}
         self.pooled: dict[str, Tensor] = {}
         self.statements: dict[str, Any] = {}
+        self.shows: dict[str, list[str]] = {}
         for path in sorted(folder.glob("*.npz")):
             if sources is None or path.stem in sources:
                 with np.load(path) as file:
                     self.grid[path.stem] = torch.from_numpy(file["grid"])
                     self.pooled[path.stem] = torch.from_numpy(file["pooled"])
-                self.statements[path.stem] = json.loads(path.with_suffix(".json").read_text())
+                told = json.loads(path.with_suffix(".json").read_text())
+                self.shows[path.stem] = [line for line, _ in told]
+                self.statements[path.stem] = [sentences for _, sentences in told]
 
     def add(self, name: str, grid: Tensor, pooled: Tensor) -> None:
         """Features of one more source, such as a development set."""
@@ -127,12 +133,64 @@ SHARE = {
     "scene": 0.26,
     "easy_vqa": 0.08,
     "mnist": 0.05,
-    "omniglot": 0.02,
-    "invented": 0.02,
+    "omniglot": 0.03,
+    "composed": 0.04,
     "twemoji": 0.02,
-    "coco": 0.01,
-    "nlvr": 0.02,
 }
+
+
+class Folded:
+    """The positions that tell each kept picture, as the core's own embeddings: what a prefix starts from."""
+
+    def __init__(self, through: Through) -> None:
+        self.table = through.core.get_input_embeddings().weight.detach()
+        self.spread = Batches(through.tokenizer, [], seed=0, tokens=0).spread
+        self.known: dict[str, Tensor] = {}
+
+    def __call__(self, lines: list[str]) -> Tensor:
+        """(B, N_SOFT, d_core) for B lines of `soft.written`."""
+        for line in lines:
+            if line not in self.known:
+                bags = [self.spread(words) for words in written(*line.split("|", 1)).bags]
+                self.known[line] = torch.stack(
+                    [torch.tensor([*b.values()]) @ self.table[torch.tensor([*b])] for b in bags]
+                ).half()
+        return torch.stack([self.known[line] for line in lines]).float()
+
+
+def warm_start(through: Through, *, steps: int, batch: int, peak: float, seed: int) -> None:
+    """Least squares from features to folded words, relative to the words' own size: no core is run."""
+    prefix, kept, folded = through.adapter.prefix, through.kept, Folded(through)
+    assert isinstance(prefix, nn.Module)
+    sources = [s for s in SHARE if s in kept.shows]
+    optimiser = torch.optim.AdamW(prefix.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.05)
+    unit = folded([kept.shows[s][0] for s in sources]).square().sum(-1).mean()
+    prefix.train()
+    smooth = 1.0
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = rate(peak, step, steps)
+        rng = random.Random(f"warm {seed} {step}")
+        where = [
+            (s, rng.randrange(len(kept.shows[s])))
+            for s in rng.choices(sources, weights=[SHARE[s] for s in sources], k=batch)
+        ]
+        grid, pooled = kept.features(where)
+        told = prefix(grid, torch.ones(grid.shape[:2], dtype=torch.bool), pooled)
+        apart = (told - folded([kept.shows[s][i] for s, i in where])).square().sum(-1) / unit
+        loss = apart[:, 0].mean() + apart[:, 1:].mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        smooth = 0.98 * smooth + 0.02 * loss.item()
+        if (step + 1) % 200 == 0:
+            print(f"warm start {step + 1}/{steps}  loss {smooth:.4f}", flush=True)
+
+
+def rate(peak: float, step: int, steps: int) -> float:
+    """Learning rate: a warm-up over a twentieth of the steps, then a cosine."""
+    falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return peak * min(1.0, (step + 1) / max(1, steps // 20)) * falling
 
 
 def caption_row(kept: Kept, rng: random.Random) -> Row:
@@ -163,7 +221,6 @@ def train_prefix(
     check: Any = None,
     every: int = 200,
     weight_decay: float = 0.05,
-    noise: float = 0.0,
 ) -> None:
     """Train the adapter inside `through` for `steps` steps and keep its state in `out`/prefix.pt
     (resumable).
@@ -186,11 +243,7 @@ def train_prefix(
     adapter.train()
     for step in range(start, steps):
         for group in optimiser.param_groups:
-            group["lr"] = (
-                peak
-                * min(1.0, (step + 1) / max(1, steps // 20))
-                * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-            )
+            group["lr"] = rate(peak, step, steps)
         rng = random.Random(f"{seed} {step}")
         logits, target, _ = through.answers([caption_row(kept, rng) for _ in range(batch)], dtype)
         loss = F.cross_entropy(logits, target)

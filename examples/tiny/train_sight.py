@@ -9,6 +9,7 @@ follow a teacher's (`teacher.py`).
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import time
@@ -28,11 +29,12 @@ from augment import (
     affine,
     invert_some,
     light,
-    quarter_turns,
     resize,
+    symmetries,
     to_tensor,
 )
 from characters import character, draw_character
+from composed import N_COMPOSED, Composer
 from pictures import Source, caltech101, cifar10, easy_vqa, mnist, omniglot, twemoji
 from scenes import COLOURS, COLUMNS, ROWS, SHAPES, Scene, draw, random_scene
 from torch import Tensor, nn
@@ -41,14 +43,15 @@ from transformers import ResNetConfig, ResNetModel
 PLACES = tuple("middle" if r == c == "middle" else f"{r} {c}" for r in ROWS for c in COLUMNS)
 N_INVENTED = 2400
 MIX = {
-    "cifar10": 56,
-    "caltech101": 30,
-    "omniglot": 12,
-    "invented": 18,
-    "mnist": 6,
-    "easy_vqa": 6,
-    "scene": 14,
-    "twemoji": 4,
+    "cifar10": 64,
+    "caltech101": 34,
+    "omniglot": 14,
+    "composed": 18,
+    "invented": 8,
+    "mnist": 3,
+    "easy_vqa": 3,
+    "scene": 12,
+    "twemoji": 2,
 }
 
 
@@ -96,7 +99,10 @@ class Heads(nn.Module):
         self.norm = nn.BatchNorm1d(d, affine=False)
         self.names = nn.ModuleDict({k: nn.Linear(d, sizes[k]) for k in ("cifar10", "caltech101", "mnist")})
         self.looks = nn.ParameterDict(
-            {k: nn.Parameter(torch.randn(sizes[k], d)) for k in ("omniglot", "invented", "twemoji")}
+            {
+                k: nn.Parameter(torch.randn(sizes[k], d))
+                for k in ("omniglot", "composed", "invented", "twemoji")
+            }
         )
         self.teacher = nn.Linear(d, d_teacher)
         self.scene = nn.Sequential(nn.Linear(n_grid * d, 512), nn.GELU(), nn.Linear(512, sizes["scene"]))
@@ -119,6 +125,7 @@ class Mixture:
     def __post_init__(self) -> None:
         self.index = {k: {w: i for i, w in enumerate(s.names())} for k, s in self.data.items()}
         self.targets = {k: np.array([self.index[k][w] for w in s.labels]) for k, s in self.data.items()}
+        self.composer = Composer(self.data["omniglot"])
         self.phrase_index = {p: i for i, p in enumerate(all_phrases())}
         photos = self.views["where"][:, 0] == 0
         self.photo_rows = np.flatnonzero(photos)
@@ -131,7 +138,8 @@ class Mixture:
         """How many names each source has."""
         out = {k: len(v) for k, v in self.index.items()}
         return out | {
-            "omniglot": 4 * out["omniglot"],
+            "omniglot": 8 * out["omniglot"],
+            "composed": N_COMPOSED,
             "invented": N_INVENTED,
             "scene": len(self.phrase_index),
         }
@@ -180,9 +188,15 @@ class Mixture:
 
     def _omniglot(self, n: int, side: int, np_rng: Any, rng: Any, gen: Any) -> Any:
         x, y = self._pick("omniglot", n, np_rng)
-        turns = torch.randint(0, 4, (n,), generator=gen)
-        x = affine(quarter_turns(x, turns), side, gen, **DRAWING)  # type: ignore[arg-type]
-        return invert_some(x, gen, 0.1), {"name": y * 4 + turns}
+        which = torch.randint(0, 8, (n,), generator=gen)
+        x = affine(symmetries(x, which), side, gen, **DRAWING)  # type: ignore[arg-type]
+        return invert_some(x, gen, 0.1), {"name": y * 8 + which}
+
+    def _composed(self, n: int, side: int, np_rng: Any, rng: Any, gen: Any) -> Any:
+        """Two real characters in one: thousands of new ones, each stroke by a real hand."""
+        which = [rng.randrange(N_COMPOSED) for _ in range(n)]
+        x = affine(self.composer.draw(which, rng), side, gen, **DRAWING)  # type: ignore[arg-type]
+        return invert_some(x, gen, 0.1), {"name": torch.tensor(which)}
 
     def _invented(self, n: int, side: int, np_rng: Any, rng: Any, gen: Any) -> Any:
         which = [rng.randrange(N_INVENTED) for _ in range(n)]
@@ -241,7 +255,8 @@ SHARE = {
     "caltech101": 0.6,
     "teacher": 4.0,
     "omniglot": 0.5,
-    "invented": 0.6,
+    "composed": 0.6,
+    "invented": 0.3,
     "mnist": 0.12,
     "easy_vqa": 0.15,
     "scene": 0.35,
@@ -263,22 +278,55 @@ def load_mixture(data: Path, views: Path, seed: int, limit: int | None) -> Mixtu
         return Mixture(sources, {k: file[k] for k in file.files}, seed)
 
 
+@dataclass(frozen=True)
+class Round:
+    """One cosine from `peak` down: `steps` steps, the first `small` of them on 64 x 64 pixels."""
+
+    steps: int
+    small: int
+    peak: float
+
+    def rate(self, step: int) -> float:
+        """The learning rate of step `step` of this round."""
+        warm = max(1, self.steps // 20)
+        falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.peak * min(1, (step + 1) / warm) * falling
+
+
+@torch.no_grad()
+def head_scores(whole: nn.Module, data: Path, limit: int | None) -> dict[str, float]:
+    """Share of development pictures that the throw-away heads name right."""
+    out = {}
+    sources = {"cifar10": cifar10(data, "train", limit), "caltech101": caltech101(data, "train", 32, limit)}
+    whole.eval()
+    for kind, split in (
+        ("cifar10", cifar10(data, "dev", limit)),
+        ("caltech101", caltech101(data, "dev", 96, limit)),
+    ):
+        names, hits = sources[kind].names(), 0
+        for i in range(0, len(split), 100):
+            seen = whole["encoder"](resize(to_tensor(split.pictures[i : i + 100]), 96))  # type: ignore[index]
+            heads = whole["heads"]  # type: ignore[index]
+            told = heads.name_logits(kind, heads.norm(seen.pooler_output.flatten(1))).argmax(-1)
+            hits += sum(names[t] == w for t, w in zip(told.tolist(), split.labels[i : i + 100], strict=True))
+        out[kind] = hits / len(split)
+    return out
+
+
 def train_sight(
     data: Path,
     views: Path,
     out: Path,
     *,
-    steps: int,
-    small_steps: int,
-    peak: float,
+    rounds: tuple[Round, ...],
     seed: int,
     dtype: torch.dtype,
     limit: int | None = None,
     scale: float = 1.0,
     every: int = 200,
 ) -> None:
-    """Train `steps` steps, the first `small_steps` on 64 x 64 pixels (Howard 2018, progressive resizing),
-    and save.
+    """Train round after round (warm restarts, Loshchilov and Hutter 2017), each with small pictures first
+    (progressive resizing, Howard 2018), and save.
 
     Writes `out`/state.pt while it runs (to resume) and `out`/encoder in transformers layout at the end.
     """
@@ -291,28 +339,26 @@ def train_sight(
     plain = [p for p in whole.parameters() if p.ndim < 2]
     optimiser = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
-        lr=peak,
         betas=(0.9, 0.98),
     )
     average = torch.optim.swa_utils.AveragedModel(
         whole, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
-    warm = max(1, steps // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda s: min(1, (s + 1) / warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, s / steps)))),
-    )
+    plan = [(r, s) for r in rounds for s in range(r.steps)]
     out.mkdir(parents=True, exist_ok=True)
     state, start = out / "state.pt", 0
     if state.exists():
         kept = torch.load(state, weights_only=True)
         whole.load_state_dict(kept["whole"]), average.load_state_dict(kept["average"])
-        optimiser.load_state_dict(kept["optimiser"]), schedule.load_state_dict(kept["schedule"])
+        optimiser.load_state_dict(kept["optimiser"])
         start = kept["step"]
     seen: dict[str, float] = {}
     began = time.time()
-    for step in range(start, steps):
-        x, parts = mixture.batch(step, 64 if step < small_steps else 96, scale)
+    for step in range(start, len(plan)):
+        now, within = plan[step]
+        for group in optimiser.param_groups:
+            group["lr"] = now.rate(within)
+        x, parts = mixture.batch(step, 64 if within < now.small else 96, scale)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             told = encoder(x)
         grid = told.last_hidden_state.float()  # (B, d, h, w)
@@ -323,25 +369,26 @@ def train_sight(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[union-attr]
         torch.nn.utils.clip_grad_norm_(whole.parameters(), 5.0)
-        optimiser.step(), schedule.step(), average.update_parameters(whole)
+        optimiser.step(), average.update_parameters(whole)
         for k, v in each.items():
             seen[k] = 0.95 * seen.get(k, float(v)) + 0.05 * float(v)
         if (step + 1) % 25 == 0:
             told_losses = "  ".join(f"{k} {v:.3f}" for k, v in seen.items())
-            print(
-                f"step {step + 1}/{steps}  {(time.time() - began) / (step + 1 - start):.2f} s  {told_losses}",
-                flush=True,
-            )
-        if (step + 1) % every == 0 or step + 1 == steps:
+            pace = (time.time() - began) / (step + 1 - start)
+            print(f"step {step + 1}/{len(plan)}  {pace:.2f} s  {told_losses}", flush=True)
+        if (step + 1) % every == 0 or step + 1 == len(plan):
             save = {
                 "whole": whole.state_dict(),
                 "average": average.state_dict(),
                 "optimiser": optimiser.state_dict(),
-                "schedule": schedule.state_dict(),
                 "step": step + 1,
             }
             torch.save(save, state.with_suffix(".part"))
             state.with_suffix(".part").rename(state)
+        if (step + 1) % (5 * every) == 0 or step + 1 == len(plan):
+            scores = head_scores(average.module, data, limit)
+            print(f"step {step + 1}  dev by head: {scores}", flush=True)
+            (out / "report.json").write_text(json.dumps({"step": step + 1} | scores))
     average.module["encoder"].eval().to(memory_format=torch.contiguous_format).save_pretrained(
         out / "encoder"
     )

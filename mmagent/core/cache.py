@@ -14,13 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
 from mmagent.core.assemble import Key
 from mmagent.core.forward import KV
 
-__all__ = ["Match", "PrefixCache", "gather", "shared_length", "take"]
+__all__ = ["Match", "PrefixCache", "gather", "shared_length"]
 
 Slice = Callable[[int, int], KV]
 """(start, stop) -> keys and values (H, stop - start, D) per layer, copied."""
@@ -166,51 +163,26 @@ def shared_length(rows: Sequence[Sequence[Key]]) -> int:
     return low
 
 
-def gather(matches: Sequence[Match], columns: int, starts: Sequence[int]) -> KV:
-    """Lay cached states out as the first columns of a left-padded batch: (B, H, columns, D) per layer.
+def gather(matches: Sequence[Match], columns: int, starts: Sequence[int], reserve: int = 0) -> KV:
+    """Lay cached states out as the first columns of a left-padded batch.
 
-    starts: the column of each row's first token. A match must reach up to `columns`. Padding gets some other
-    token's states, which the attention mask hides.
+    starts: the column of each row's first token. A match must reach up to `columns`. Returns new tensors
+    (B, H, columns + reserve, D) per layer; padding is zero (the attention mask hides it), and the last
+    `reserve` columns are not set.
     """
-    if len(matches) == 1 and starts[0] == 0:
-        return _line_up(matches[0].first(columns).runs)
-    offsets: dict[int, int] = {}
-    runs: list[tuple[KV, int]] = []
-    size = 0
-    index = torch.zeros(len(matches), columns, dtype=torch.long)
+    sample = next(kv for match in matches for kv, _ in match.runs)
+    laid: KV = []
+    for keys, values in sample:
+        shape = (len(matches), keys.shape[0], columns + reserve, keys.shape[2])
+        laid.append((keys.new_empty(shape), values.new_empty(*shape[:3], values.shape[2])))
     for row, (match, start) in enumerate(zip(matches, starts, strict=True)):
+        for keys, values in laid:
+            keys[row, :, :start] = 0
+            values[row, :, :start] = 0
         at = start
         for kv, n in match.first(columns - start).runs:
-            if id(kv) not in offsets:
-                offsets[id(kv)] = size
-                runs.append((kv, kv[0][0].shape[1]))
-                size += kv[0][0].shape[1]
-            place = offsets[id(kv)]
-            index[row, at : at + n] = torch.arange(place, place + n)
+            for (keys, values), (known_keys, known_values) in zip(laid, kv, strict=True):
+                keys[row, :, at : at + n] = known_keys[:, :n]
+                values[row, :, at : at + n] = known_values[:, :n]
             at += n
-    pool = _line_up(runs)
-    index = index.to(pool[0][0].device)
-    return [(take(keys[0], index), take(values[0], index)) for keys, values in pool]
-
-
-def _line_up(runs: Sequence[tuple[KV, int]]) -> KV:
-    """The first n positions of each run, one run after the other: (1, H, N, D) per layer."""
-    if len(runs) == 1:
-        kv, n = runs[0]
-        return [(keys[None, :, :n], values[None, :, :n]) for keys, values in kv]
-    layers = zip(*(kv for kv, _ in runs), strict=True)
-    lengths = [n for _, n in runs]
-    return [
-        (_joined([k for k, _ in layer], lengths), _joined([v for _, v in layer], lengths)) for layer in layers
-    ]
-
-
-def _joined(states: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
-    return torch.cat([s[:, :n] for s, n in zip(states, lengths, strict=True)], dim=1)[None]
-
-
-def take(pool: Tensor, index: Tensor) -> Tensor:
-    """States (B, H, C, D) picked from a pool (H, N, D) by index (B, C)."""
-    heads, _, width = pool.shape
-    picked = pool.index_select(1, index.flatten())
-    return picked.view(heads, *index.shape, width).transpose(0, 1)
+    return laid

@@ -84,10 +84,12 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self._buffers: tuple[Tensor, Tensor] | None = None
 
     @classmethod
-    def holding(cls, keys: Tensor, values: Tensor, reserve: int) -> GrowingLayer:
-        """A layer that begins with copies of the given states, with room for `reserve` positions."""
+    def holding(cls, keys: Tensor, values: Tensor, length: int, reserve: int) -> GrowingLayer:
+        """A layer whose buffers are these, filled up to `length`; what is behind that will be written over."""
         layer = cls(reserve)
-        layer.update(keys, values)
+        layer.lazy_initialization(keys, values)
+        layer._buffers = keys, values
+        layer.keys, layer.values = keys[:, :, :length], values[:, :, :length]
         return layer
 
     def update(
@@ -126,13 +128,18 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return buffer
 
 
-def new_past(reserve: int, held: KV | None = None) -> DynamicCache:
-    """An empty cache, or one that begins with `held` (B, H, C, D), with room for `reserve` more positions."""
+def new_past(reserve: int, held: KV | None = None, length: int | None = None) -> DynamicCache:
+    """An empty cache, or one that begins with the first `length` positions (by default all) of `held`.
+
+    held: (B, H, C, D) per layer; the cache takes it over, and what stands behind `length` is its room to
+    grow. reserve: positions to make room for where there is none.
+    """
     cache = DynamicCache()
     replicate: Any = functools.partial(GrowingLayer, reserve)
     cache.layer_class_to_replicate = replicate
     for keys, values in held or ():
-        cache.layers.append(GrowingLayer.holding(keys, values, reserve))
+        end = keys.shape[2] if length is None else length
+        cache.layers.append(GrowingLayer.holding(keys, values, end, reserve))
     return cache
 
 

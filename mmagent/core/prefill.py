@@ -48,9 +48,10 @@ def prefill(core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserv
     starts = [width - length for length in inputs.lengths]
     known = min(start + match.length for start, match in zip(starts, matches, strict=True))
     known = min(known, width - 1)  # the last token is always read: its logits are wanted
-    held = gather(matches, known, starts) if any(start < known for start in starts) else None
-    begin = known if held else 0
-    logits, past = _run(core, inputs, begin, new_past(reserve + (width - begin if held else 0), held))
+    begin = known if any(start < known for start in starts) else 0
+    room = reserve + width - begin
+    held = gather(matches, begin, starts, room) if begin else None
+    logits, past = _run(core, inputs, begin, new_past(room if held else reserve, held, begin))
     if cache is not None:
         cache.reused += sum(max(0, begin - start) for start in starts)
         cache.computed += sum(width - max(begin, start) for start in starts)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mmagent.core.assemble import Inputs, Row, check_room, pack, read, read_continuation
-from mmagent.core.cache import PrefixCache, take
+from mmagent.core.cache import PrefixCache
 from mmagent.core.decode import Mixer
 from mmagent.core.forward import KV, kv_of, new_past
 from mmagent.core.prefill import Read, prefill
@@ -165,7 +165,9 @@ def _continue(
 def _rows_of(states: Tensor, index: Tensor) -> Tensor:
     """Gather (B, H, C, D) from a batch's states (P, H, T, D) by flat index (B, C) into P x T."""
     batch, heads, total, width = states.shape
-    return take(states.transpose(0, 1).reshape(heads, batch * total, width), index)
+    pool = states.transpose(0, 1).reshape(heads, batch * total, width)
+    picked = pool.index_select(1, index.flatten())
+    return picked.view(heads, *index.shape, width).transpose(0, 1)
 
 
 def _chunks(core: Core, order: Sequence[int], jobs: Sequence[_Job], width: int) -> Iterator[list[int]]:

@@ -18,6 +18,7 @@ D_ENCODER, D_CORE, N = 12, 20, 6
 CONFIGS: dict[str, dict[str, Any]] = {
     "prefix": {"n_tokens": 3},
     "prefix-mlp": {"n_tokens": 3, "n_features": N, "d_cell": 5, "d_hidden": 16, "dropout": 0.5},
+    "prefix-grid": {"n_features": N, "d_cell": 5, "d_hidden": 16, "dropout": 0.5},
     "resampler": {
         "n_tokens": 3,
         "n_layers": 2,
@@ -61,9 +62,10 @@ def test_every_family_is_tested() -> None:
 @every_family
 def test_shape_and_config(family: str) -> None:
     adapter = build(family)
-    assert adapter.n_tokens == 3
+    n_tokens = 1 + N if family == "prefix-grid" else 3
+    assert adapter.n_tokens == n_tokens
     assert adapter.config == CONFIGS[family]
-    assert adapter(*features()).shape == (4, 3, D_CORE)
+    assert adapter(*features()).shape == (4, n_tokens, D_CORE)
 
 
 @every_family
@@ -127,6 +129,7 @@ def test_an_unknown_setting_is_named(family: str) -> None:
         ("prefix", {"n_tokens": True}, "n_tokens is True"),
         ("prefix-mlp", {}, "needs the setting 'n_features'"),
         ("prefix-mlp", {"n_features": 4, "dropout": 1.0}, "dropout is 1.0"),
+        ("prefix-grid", {}, "needs the setting 'n_features'"),
         ("resampler", {"d_model": 10, "n_heads": 4}, "no multiple of n_heads"),
         ("resampler", {"n_positions": -1}, "n_positions is -1"),
         ("visual-words", {"n_levels": 1}, "at least 2"),
@@ -154,6 +157,21 @@ def test_the_linear_prefix_is_one_linear_map() -> None:
 def test_the_mlp_prefix_sees_where_things_are() -> None:
     adapter, (values, mask, pooled) = build("prefix-mlp"), features()
     assert not torch.allclose(adapter(values.flip(1), mask, pooled), adapter(values, mask, pooled))
+    with pytest.raises(UserError, match="made for 6 features per input and got 5"):
+        adapter(*features(n=5))
+
+
+def test_the_grid_prefix_keeps_places_apart() -> None:
+    adapter, (values, mask, pooled) = build("prefix-grid"), features()
+    plain = adapter(values, mask, pooled)
+    adapter.context.weight.data.zero_()
+    adapter.context.bias.data.zero_()
+    alone = adapter(values, mask, pooled)
+    values[:, 2] += 1.0 + torch.arange(D_ENCODER)
+    moved = adapter(values, mask, pooled)
+    changed = (moved - alone).abs().amax(dim=(0, 2)) > 1e-6
+    assert changed.tolist() == [False, False, False, True, False, False, False]  # the whole, then cells 0..5
+    assert not torch.allclose(plain[:, 1:], alone[:, 1:]), "the map as a whole says nothing"
     with pytest.raises(UserError, match="made for 6 features per input and got 5"):
         adapter(*features(n=5))
 
