@@ -66,9 +66,7 @@ def collect(agent: Agent, data: Path, limit: int | None) -> dict[str, list[tuple
     out = {"vqa": [pair for row in table.rows for pair in row.sure]}
     shapes = held["easy_vqa"]
     told = zip(shapes.pictures, ask_about.easy_captions(shapes), strict=True)
-    out["caption"] = table.captions(
-        "captions", [Asked(p, "", s[0][1].strip(), "") for p, s in told if s][:n]
-    ).sure
+    out["caption"] = table.captions("captions", [Asked(p, "", s, "") for p, s in told if s][:n]).sure
     letters = unseen_letters(40, 8)
     count = min(n, 200)
     out["fewshot"] = table.binding(

@@ -316,10 +316,12 @@ def make_table(agent: Agent, data: Path, part: str, limit: int | None, quiet: bo
     strangers = [
         Shot(w, "What is this?", {"image": [p]}) for p, w in ask_about.episodes(letters, 1, 20, 1)[0].shots
     ]
+    photographs = ask_about.naming(held["cifar10"], "train", limit=min(n, 500))
+    table.unrelated("photographs beside 20 unrelated shots", photographs, strangers)
+    kinds = {w: p for p, w in zip(held["caltech101"].pictures, held["caltech101"].labels, strict=True)}
+    others = [Shot(w, "What is this?", {"image": [kinds[w]]}) for w in sorted(kinds)[::5]]
     table.unrelated(
-        "photographs beside 20 unrelated shots",
-        ask_about.naming(held["cifar10"], "train", limit=min(n, 500)),
-        strangers,
+        f"photographs beside {len(others)} shots of other kinds of photographs", photographs, others
     )
     return table
 

@@ -5,7 +5,6 @@ bundle.
 from __future__ import annotations
 
 import json
-import math
 import random
 from pathlib import Path
 from typing import Any
@@ -75,43 +74,35 @@ def word_table(core: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Te
     return core.get_input_embeddings().weight.detach()[torch.tensor(ids)].clone()
 
 
-def fit_memory(domains: list[list[Tensor]], n: int = 160) -> dict[str, Any]:
-    """How shots are compared: whitened discriminant directions, and where 'near' begins.
+def fit_memory(domains: list[list[Tensor]]) -> dict[str, Any]:
+    """How shots are compared: features whitened within classes, and where 'near' begins.
 
-    `threshold` comes from the best similarity, among 20 shots, of a query from another domain: at its 99.5th
-    percentile the weight is 1 in 20. Printed beside it: where the best similarities begin (2nd percentile) of
-    queries whose class is among the shots.
+    `threshold`, where memory and core weigh the same, is the 99.5th percentile of the best similarity, among
+    20 shots, of a query from another domain. Printed beside it: the 2nd and 10th percentile of the best
+    similarities of queries whose class is among the shots.
     """
     stats = [torch.cat([c - c.mean(0) for c in classes]) for classes in domains]
     within = sum(s.T @ s / len(s) for s in stats) / len(stats)
+    assert isinstance(within, Tensor)
     middle = torch.stack([torch.stack([c.mean(0) for c in classes]).mean(0) for classes in domains]).mean(0)
     d = len(middle)
     values, vectors = torch.linalg.eigh(within + 0.05 * within.trace() / d * torch.eye(d))
     whiten = vectors / values.sqrt()
-    means = torch.cat([torch.stack([c.mean(0) for c in classes]) - middle for classes in domains]) @ whiten
-    _, best = torch.linalg.eigh(means.T @ means)
-    projection = whiten @ best.flip(1)[:, :n]
-    key = lambda x: nn.functional.normalize((x - middle) @ projection, dim=-1)  # noqa: E731
+    key = lambda x: nn.functional.normalize((x - middle) @ whiten, dim=-1)  # noqa: E731
     rng = random.Random("memory")
     near, far = [], []
-    for _ in range(600):
-        home = rng.randrange(len(domains))
+    for at in range(1200):
+        home = at % len(domains)
         classes = rng.sample(domains[home], min(20, len(domains[home])))
-        picked = [
-            rng.sample(range(len(c)), 2) for c in classes
-        ]  # one row for the shot, another for the query
-        shots = key(torch.stack([c[at[0]] for c, at in zip(classes, picked, strict=True)]))
+        picked = [rng.sample(range(len(c)), 2) for c in classes]  # a row for the shot, another for the query
+        shots = key(torch.stack([c[rows[0]] for c, rows in zip(classes, picked, strict=True)]))
         near.append(float((shots @ key(classes[0][picked[0][1]][None])[0]).max()))
-        other = rng.choice(domains[1 - home])
+        other = rng.choice(domains[(home + 1) % len(domains)])
         far.append(float((shots @ key(other[rng.randrange(len(other))][None])[0]).max()))
-    low, high = float(np.quantile(near, 0.02)), float(np.quantile(far, 0.995))
-    slope = 40.0
-    threshold = high + math.log(19.0) / slope
-    print(
-        f"memory: near from {low:.3f}, far up to {high:.3f}, threshold {threshold:.3f}, slope {slope:.1f}",
-        flush=True,
-    )
-    return {"mean": middle, "projection": projection, "threshold": threshold, "slope": slope, "beta": 12.0}
+    low, some = np.quantile(near, (0.02, 0.1)).tolist()
+    threshold = float(np.quantile(far, 0.995))
+    print(f"memory: near from {low:.3f} (10 % below {some:.3f}), threshold {threshold:.3f}", flush=True)
+    return {"mean": middle, "projection": whiten, "threshold": threshold, "slope": 40.0, "beta": 12.0}
 
 
 def fit_confidence(pairs: list[tuple[float, bool]]) -> tuple[float, float]:

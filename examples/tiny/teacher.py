@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pictures import SIDE, caltech101, coco, twemoji
+from pictures import SIDE, caltech101
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -39,35 +39,24 @@ def crop(picture: np.ndarray, view: int, rng: random.Random) -> Image.Image:  # 
 def write_views(
     data: Path, models: Path, out: Path, *, views: int, limit: int | None, dtype: torch.dtype
 ) -> None:
-    """Write `out`: pictures (N, 96, 96, 3) uint8, row and source of each, teacher features (N, 1280)
-    float16.
-    """
+    """Write `out`: pictures (N, 96, 96, 3) uint8, (0, row) of each, teacher features (N, 1280) float16."""
     if out.exists():
         return
-    sources = {
-        "caltech101": caltech101(data, "train", 160, limit),
-        "twemoji": twemoji(data),
-        "coco": coco(data, "train"),
-    }
+    source = caltech101(data, "train", 160, limit)
     teacher = (
         AutoModel.from_pretrained(models / "mobilenet_v2_1.0_224")
         .eval()
         .to(memory_format=torch.channels_last)
     )
     rng = random.Random(0)
-    jobs = [
-        (name, row, view)
-        for name, source in sources.items()
-        for view in range(views if name == "caltech101" else 2)
-        for row in range(len(source) if limit is None else min(limit, len(source)))
-    ]
+    jobs = [(row, view) for view in range(views) for row in range(len(source))]
     small, features, where = [], [], []
     for start in tqdm(range(0, len(jobs), 64), desc="teacher"):
         batch = jobs[start : start + 64]
-        images = [crop(sources[name].pictures[row], view, rng) for name, row, view in batch]
+        images = [crop(source.pictures[row], view, rng) for row, view in batch]
         small += [np.asarray(i.resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for i in images]
         features.append(_features(teacher, images, dtype))
-        where += [(list(sources).index(name), row) for name, row, _ in batch]
+        where += [(0, row) for row, _ in batch]
     part = out.with_suffix(".part.npz")
     np.savez(
         part, pictures=np.stack(small), where=np.array(where), features=torch.cat(features).half().numpy()

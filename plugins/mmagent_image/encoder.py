@@ -56,7 +56,8 @@ class ImageEncoder:
             model = _load_model(location, dtype, options)
             auto: Any = AutoImageProcessor
             processor = auto.from_pretrained(location, backend="pil", **options)
-        return cls(model.to(device), processor)
+        # Convolutions are about a quarter faster where a pixel's channels lie together.
+        return cls(model.to(device, memory_format=torch.channels_last), processor)
 
     @cached_property
     def d_encoder(self) -> int:
