@@ -5,6 +5,7 @@ python examples/draw_at_work.py
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -34,7 +35,7 @@ def main() -> None:
         (new, ["What is this?"], shots),
     ]
     font = ImageFont.load_default(17)
-    height, width, y = 230, 1280, 24
+    height, width, y = 240, 1280, 24
     picture = Image.new("RGB", (width, height * len(panels) + 20), PAPER)
     pen = ImageDraw.Draw(picture)
     for path, questions, taught in panels:
@@ -52,10 +53,12 @@ def main() -> None:
             answer = agent.ask(question, image=path, shots=taught)
             asked = f'$ mmagent ask "{question}"' if question else "$ mmagent ask"
             pen.text((240, line), f"{asked} --image {Path(path).name}", INK, font)
-            pen.text((240, line + 22), f"{answer.text}   ", ACCENT, font)
-            wide = pen.textlength(f"{answer.text}   ", font)
-            pen.text((240 + wide, line + 22), f"({100 * answer.confidence:.0f} % sure)", DIM, font)
-            line += 50
+            for said in textwrap.wrap(answer.text, 92) or [""]:
+                line += 22
+                pen.text((240, line), f"{said}   ", ACCENT, font)
+            wide = pen.textlength(f"{said}   ", font)
+            pen.text((240 + wide, line), f"({100 * answer.confidence:.0f} % sure)", DIM, font)
+            line += 28
         y += height
     picture.save(HERE / "at_work.png", optimize=True)
 

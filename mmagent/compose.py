@@ -32,7 +32,7 @@ class Options:
 
     memory: bool = True
     prompt: str | Path | None = None
-    max_tokens: int = 32
+    max_tokens: int = 48
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0

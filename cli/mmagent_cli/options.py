@@ -96,7 +96,7 @@ class AskOptions:
     ] = None
     max_tokens: Annotated[
         int, _option("--max-tokens", metavar="N", help="Longest answer, in tokens.", min=1, show_default=True)
-    ] = 32
+    ] = 48
     temperature: Annotated[
         float,
         _option(

@@ -36,7 +36,7 @@ from mmagent_adapters.visual_words import VisualWords, build
 class Size:
     """How much of everything: the shipped bundle, or a smoke test of the whole way."""
 
-    core_rounds: tuple[int, ...] = (1550, 3000)
+    core_rounds: tuple[int, ...] = (1550, 2650)
     core_tokens: int = 4608
     sight_rounds: tuple[Round, ...] = (Round(3300, 2200, 2.5e-3), Round(4400, 2800, 2e-3))
     sight_scale: float = 1.0
@@ -45,7 +45,7 @@ class Size:
     tokenizer_documents: int = 40_000
     invented: int = 400
     warm_steps: int = 3000
-    prefix_steps: int = 800
+    prefix_steps: int = 700
     prefix_batch: int = 80
     counts: dict[str, int] = field(
         default_factory=lambda: {

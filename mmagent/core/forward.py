@@ -85,7 +85,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     @classmethod
     def holding(cls, keys: Tensor, values: Tensor, length: int, reserve: int) -> GrowingLayer:
-        """A layer whose buffers are these, filled up to `length`; what is behind that will be written over."""
+        """A layer whose buffers are these, filled up to `length`; what is behind is written over."""
         layer = cls(reserve)
         layer.lazy_initialization(keys, values)
         layer._buffers = keys, values
