@@ -2,7 +2,7 @@
 
     python peer_ask.py BUNDLE_DIRECTORY PICTURE DTYPE MAX_TOKENS
 
-Checks nothing and knows one kind of bundle: visual words after an MLP prefix. Imports nothing of mmagent.
+Checks nothing and knows one kind of bundle: visual words after a grid prefix. Imports nothing of mmagent.
 """
 
 import json
@@ -29,11 +29,18 @@ with torch.no_grad():
     seen = encoder(**processor(images=picture, return_tensors="pt"))
     pooled = seen.pooler_output.flatten(1)  # (1, d_encoder)
     cells = seen.last_hidden_state.flatten(2).transpose(1, 2)  # (1, n_features, d_encoder)
-    cells = gelu(linear(cells, w["prefix.cell.weight"], w["prefix.cell.bias"]))
-    flat = torch.cat([cells.flatten(1), pooled], dim=1)
-    flat = layer_norm(flat, flat.shape[1:], w["prefix.norm.weight"], w["prefix.norm.bias"])
-    hidden = gelu(linear(flat, w["prefix.hidden.weight"], w["prefix.hidden.bias"]))
-    soft = linear(hidden, w["prefix.out.weight"], w["prefix.out.bias"]).view(-1, w["table"].shape[2])
+    d = pooled.shape[1:]
+    normed = layer_norm(pooled, d, w["prefix.norm_pooled.weight"], w["prefix.norm_pooled.bias"])
+    whole = gelu(linear(normed, w["prefix.whole.weight"], w["prefix.whole.bias"]))
+    whole = linear(whole, w["prefix.whole_out.weight"], w["prefix.whole_out.bias"])  # (1, d_core)
+    cells = layer_norm(cells, d, w["prefix.norm_cell.weight"], w["prefix.norm_cell.bias"])
+    narrow = gelu(linear(cells, w["prefix.narrow.weight"], w["prefix.narrow.bias"]))
+    around = linear(narrow.flatten(1), w["prefix.context.weight"], w["prefix.context.bias"])
+    hidden = (
+        linear(cells, w["prefix.cell.weight"], w["prefix.cell.bias"]) + w["prefix.place"] + around[:, None]
+    )
+    cells = linear(gelu(hidden), w["prefix.cell_out.weight"], w["prefix.cell_out.bias"])
+    soft = torch.cat([whole, cells[0]])  # (1 + n_features, d_core)
     placed = (pooled @ w["projection"] + w["offset"]).T  # (n_words, 1)
     levels = (placed >= w["thresholds"]).sum(1)  # (n_words,)
     prefix = torch.cat([soft, w["table"][range(len(levels)), levels]])  # (n_tokens, d_core)

@@ -29,7 +29,6 @@ class Shape:
     widths: tuple[int, ...] = (64, 128, 256, 384)
     depths: tuple[int, ...] = DEPTHS
     side: int = 96
-    n_soft: int = 8
     n_words: int = 16
     n_levels: int = 8
 
@@ -40,7 +39,7 @@ class Shape:
         return across * across
 
 
-SMALL = Shape(32, 64, 2, 2, 512, (8, 16), (1, 1), 32, 2, 4, 4)
+SMALL = Shape(32, 64, 2, 2, 512, (8, 16), (1, 1), 32, 4, 4)
 
 
 def write(target: Path, shape: Shape) -> Path:
@@ -49,11 +48,11 @@ def write(target: Path, shape: Shape) -> Path:
     from mmagent.plugins import load_plugins
 
     plugins = load_plugins()
-    nested = {"n_tokens": shape.n_soft, "n_features": shape.n_features, "d_cell": 32, "d_hidden": 512}
+    nested = {"n_features": shape.n_features, "d_cell": 32, "d_hidden": 512}
     config = {
         "n_words": shape.n_words,
         "n_levels": shape.n_levels,
-        "prefix": {"family": "prefix-mlp", "config": nested},
+        "prefix": {"family": "prefix-grid", "config": nested},
     }
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as name:
