@@ -22,7 +22,6 @@ from things import (
     QA,
     Thing,
     a,
-    by_name,
     closed,
     practise,
     thing_description,
@@ -315,8 +314,3 @@ def _list(words: tuple[str, ...] | list[str], rng: random.Random, join: str = "a
     """'a, b and c', in any order."""
     some = rng.sample(list(words), len(words))
     return some[0] if len(some) == 1 else f"{', '.join(some[:-1])} {join} {some[-1]}"
-
-
-def known_names() -> tuple[str, ...]:
-    """Every thing that has facts."""
-    return tuple(by_name())
