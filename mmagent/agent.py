@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmagent.answer import Answer
-from mmagent.compose import Composer, Options
+from mmagent.compose import Composed, Composer, Options
 from mmagent.decoding import Decoder, Job, batches
 from mmagent.errors import UserError
 from mmagent.request import Request, Shot, as_shot, sources_of
@@ -185,6 +185,18 @@ class Agent:
                 f"bundle {self.bundle.name!r} has no adapter for {modality!r}, so it makes no prefix."
             )
         return percept.soft
+
+    def compose(self, request: Request, modality: str, prefixes: Sequence[Soft]) -> Composed:
+        """What the core reads for a request whose media are given as prefixes already, shots aside.
+
+        Training and inspection see through this the very prompt that `ask` makes. Raises UserError.
+        """
+        import torch
+
+        from mmagent.senses import Percept
+
+        percepts = [Percept(modality, soft.key, torch.zeros(0), soft) for soft in prefixes]
+        return self._composer.compose(request, percepts, None, Options(memory=False))
 
     def _answers(
         self,

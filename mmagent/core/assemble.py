@@ -75,7 +75,7 @@ class Row:
         return Row((*self.parts, tuple(ids)), self.ends_in) if ids else self
 
 
-def assemble(core: Core, prompts: Sequence[Prompt | str]) -> Inputs:
+def assemble(core: Core, prompts: Sequence[Prompt | str | Row]) -> Inputs:
     """Turn prompts into one left-padded batch.
 
     Raises UserError for an empty prompt, for soft tokens of another width than the core's, and for a prompt
@@ -86,8 +86,13 @@ def assemble(core: Core, prompts: Sequence[Prompt | str]) -> Inputs:
     return pack(core, rows)
 
 
-def read(core: Core, prompt: Prompt | str) -> Row:
-    """Tokenise one prompt; the tokenizer's own beginning-of-text token comes first where it has one."""
+def read(core: Core, prompt: Prompt | str | Row) -> Row:
+    """Tokenise one prompt; the tokenizer's own beginning-of-text token comes first where it has one.
+
+    A row that was read before stays as it is.
+    """
+    if isinstance(prompt, Row):
+        return prompt
     segments = _joined([prompt] if isinstance(prompt, str) else prompt)
     tokens = core.tokens
     parts: list[tuple[int, ...] | Soft] = [tokens.bos] if tokens.bos else []

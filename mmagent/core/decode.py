@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import torch
 from torch import Tensor
 
-from mmagent.core.assemble import check_room, pack, read
+from mmagent.core.assemble import Row, check_room, pack, read
 from mmagent.core.cache import PrefixCache
 from mmagent.core.prefill import Read, prefill
 from mmagent.core.prompt import Prompt
@@ -99,7 +99,7 @@ class _Row:
 @torch.inference_mode()
 def generate(
     core: Core,
-    prompts: Sequence[Prompt | str],
+    prompts: Sequence[Prompt | str | Row],
     *,
     max_tokens: int = 32,
     sampling: Sampling | None = None,

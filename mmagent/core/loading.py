@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from mmagent.core import decode, score
-from mmagent.core.assemble import Inputs, assemble
+from mmagent.core.assemble import Inputs, Row, assemble
 from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
 from mmagent.core.forward import Forward
@@ -107,7 +107,7 @@ class Core:
             )
         return cls(model.to(on), tokenizer, dtype_reason=reason)
 
-    def assemble(self, prompts: Sequence[Prompt | str]) -> Inputs:
+    def assemble(self, prompts: Sequence[Prompt | str | Row]) -> Inputs:
         """Turn prompts into one left-padded batch of input embeddings.
 
         Raises UserError for an empty prompt, a prefix of another width, a prompt longer than the core reads.
@@ -116,7 +116,7 @@ class Core:
 
     def generate(
         self,
-        prompts: Sequence[Prompt | str],
+        prompts: Sequence[Prompt | str | Row],
         *,
         max_tokens: int = 32,
         temperature: float = 0.0,
@@ -149,7 +149,7 @@ class Core:
 
     def score(
         self,
-        prompts: Sequence[Prompt | str],
+        prompts: Sequence[Prompt | str | Row],
         choices: Sequence[Sequence[str]],
         *,
         cache: PrefixCache | None = None,
@@ -164,7 +164,7 @@ class Core:
         """
         return score.score(self, prompts, choices, cache=cache, mixers=mixers)
 
-    def loss(self, prompts: Sequence[Prompt | str], targets: Sequence[str]) -> Tensor:
+    def loss(self, prompts: Sequence[Prompt | str | Row], targets: Sequence[str]) -> Tensor:
         """Mean cross-entropy over the target tokens of the batch, differentiable in `Soft.embeds`.
 
         A target is read as a choice is in `score`; one that should end its line ends in a newline itself.

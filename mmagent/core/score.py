@@ -25,7 +25,7 @@ from mmagent.errors import UserError
 if TYPE_CHECKING:
     from mmagent.core.loading import Core
 
-__all__ = ["ChoiceScore", "loss", "score"]
+__all__ = ["ChoiceScore", "loss", "score", "target_losses"]
 
 MAX_STATES = 2**16
 """Positions (rows x columns) per forward pass over choices."""
@@ -63,7 +63,7 @@ class _Job:
 @torch.inference_mode()
 def score(
     core: Core,
-    prompts: Sequence[Prompt | str],
+    prompts: Sequence[Prompt | str | Row],
     choices: Sequence[Sequence[str]],
     *,
     cache: PrefixCache | None = None,
@@ -92,23 +92,33 @@ def score(
     return [[_result(text, *next(done)) for text in texts] for texts in choices]
 
 
-def loss(core: Core, prompts: Sequence[Prompt | str], targets: Sequence[str]) -> Tensor:
+def loss(core: Core, prompts: Sequence[Prompt | str | Row], targets: Sequence[str]) -> Tensor:
     """Mean cross-entropy over all target tokens of the batch; see `Core.loss`."""
     if len(prompts) != len(targets) or not prompts:
         raise UserError(f"{len(prompts)} prompts but {len(targets)} targets: give one target per prompt.")
     rows = [read(core, prompt) for prompt in prompts]
     answers = [read_continuation(core, row, target) for row, target in zip(rows, targets, strict=True)]
-    whole = [row.then(ids) for row, ids in zip(rows, answers, strict=True)]
+    return target_losses(core, rows, answers).sum() / sum(map(len, answers))
+
+
+def target_losses(core: Core, rows: Sequence[Row], targets: Sequence[Sequence[int]]) -> Tensor:
+    """Cross-entropy of each row's target tokens, summed over them: (B,), differentiable in `Soft.embeds`.
+
+    Raises UserError where a row and its target are longer than the core reads.
+    """
+    whole = [row.then(ids) for row, ids in zip(rows, targets, strict=True)]
     check_room(core, whole, 0)
     inputs = pack(core, whole)
-    longest = max(len(ids) for ids in answers)
+    longest = max(len(ids) for ids in targets)
     mask = inputs.attention_mask if inputs.padded else None
     logits, _ = core.forward(embeds=inputs.embeds, mask=mask, positions=inputs.position_ids, last=longest + 1)
     labels = torch.full((len(rows), longest), -100, dtype=torch.long)
-    for i, ids in enumerate(answers):
+    for i, ids in enumerate(targets):
         labels[i, longest - len(ids) :] = torch.tensor(ids)
-    wanted = logits[:, :-1].float().reshape(-1, logits.shape[-1])  # (B * longest, V)
-    return functional.cross_entropy(wanted, labels.to(wanted.device).flatten(), ignore_index=-100)
+    wanted = logits[:, :-1].float().transpose(1, 2)  # (B, V, longest)
+    return functional.cross_entropy(
+        wanted, labels.to(wanted.device), ignore_index=-100, reduction="none"
+    ).sum(1)
 
 
 def _result(choice: str, logprob: float, job: _Job) -> ChoiceScore:

@@ -1,0 +1,364 @@
+"""The loop: steps of AdamW on the adapter, through the frozen core; validation, early stop, exact resume.
+
+One process or many (Accelerate): a step's rows are dealt out over the processes, each sums the loss of its
+own over the tokens of all, and gradients are added up. So two processes take the steps of one, and nobody
+waits for a number that another process alone decides on.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mmagent.core.score import target_losses
+from mmagent.errors import UserError
+from mmagent.training import checkpoint
+from mmagent.training.order import Order, rate_share
+from mmagent.training.rows import LearnRow
+from mmagent.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from mmagent.core import Core
+    from mmagent.core.assemble import Row
+    from mmagent.modality import Features
+
+__all__ = ["History", "Interrupted", "Outcome", "Seen", "Task", "fine_tune"]
+
+VALIDATE_BATCH = 64
+
+
+class Seen(Protocol):
+    """The features of all media of a run, by number."""
+
+    def gather(self, numbers: Sequence[int]) -> Features:
+        """Features of these media as one batch."""
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its state is kept, and `str(error)` says how to go on."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned: rows to learn from, rows to judge by, and the features of their media."""
+
+    core: Core
+    train: Sequence[LearnRow]
+    validation: Sequence[LearnRow]
+    seen: Seen
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class History:
+    """One validation: after `step` steps, the mean training loss since the last one, and how it fared."""
+
+    step: int
+    loss: float
+    validation_loss: float
+    score: float
+    """Share of validation answers that are right, generated to their end."""
+
+
+@dataclass
+class Outcome:
+    """What a run came to; the adapter it was given holds the best weights."""
+
+    history: list[History]
+    best: History
+    steps: int
+    planned: int
+    seconds: float
+    waste: float
+    """Share of all positions that were padding."""
+    examples: int = 0
+
+
+@dataclass
+class _Run:
+    """Where a run is."""
+
+    step: int = 0
+    bad: int = 0
+    history: list[History] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+
+    @property
+    def best_of(self) -> History:
+        """The best validation so far: the highest score, and of equal ones the lowest loss."""
+        return max(self.history, key=_merit)
+
+
+def fine_tune(
+    task: Task,
+    adapter: nn.Module,
+    settings: TrainSettings,
+    work: Path,
+    *,
+    accelerator: Accelerator | None = None,
+    resume: bool = False,
+    on_step: Callable[[int, int, float, float | None], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train `adapter` in place and leave it with its best weights.
+
+    work: where states are kept (`checkpoint`). on_step(step, steps, loss, score) is called after every step.
+    stop: asked after every step; once it says yes, the state is written and `Interrupted` raised.
+
+    Raises `UserError` where the loss is no number (the last state is kept), and for a `resume` of a run with
+    other settings or data, saying which differ.
+    """
+    if accelerator is None:
+        from accelerate import Accelerator
+
+        accelerator = Accelerator(cpu=task.core.device.type == "cpu")
+    order = Order([len(row) for row in task.train], settings.batch_size, settings.seed)
+    steps = order.steps(settings.epochs)
+    marks = {max(1, round(steps * (at + 1) / settings.validations)) for at in range(settings.validations)}
+    adapter.to(task.core.device)
+    optimiser = _optimiser(adapter, settings)
+    run = _Run()
+    facts = {"settings": settings.as_json(), "data": task.fingerprint, "steps": steps}
+    if resume:
+        run = _resumed(work, adapter, optimiser, facts)
+    wrapped = accelerator.prepare_model(adapter) if accelerator.num_processes > 1 else adapter
+    task.core.assert_frozen()
+    began = time.perf_counter()
+    first = run.step
+    while run.step < steps:
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * rate_share(run.step, steps, settings.warmup)
+        loss = _step(task, wrapped, optimiser, order.rows(run.step), settings, run.step, accelerator)
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss is no number at step {run.step + 1}: the learning rate {settings.learning_rate} is "
+                f"too high, or an input is damaged. What was reached before is kept in {work}."
+            )
+        run.step += 1
+        run.losses.append(loss)
+        score = None
+        if run.step in marks or run.step == steps:
+            score = _validated(task, adapter, run, accelerator).score
+            _write(work, adapter, optimiser, run, facts, accelerator)
+        if on_step is not None:
+            on_step(run.step, steps, loss, score)
+        if score is not None and settings.patience and run.bad >= settings.patience:
+            break
+        if _any(stop(), accelerator):
+            _write(work, adapter, optimiser, run, facts, accelerator)
+            raise Interrupted(f"stopped after step {run.step} of {steps}; its state is in {work}")
+    task.core.assert_frozen()
+    adapter.load_state_dict(run.best)
+    adapter.eval()
+    seconds = time.perf_counter() - began
+    seen = sum(len(order.rows(step)) for step in range(first, run.step))
+    return Outcome(run.history, run.best_of, run.step, steps, seconds, order.waste(), seen)
+
+
+def _step(
+    task: Task,
+    adapter: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    rows: list[int],
+    settings: TrainSettings,
+    step: int,
+    accelerator: Accelerator,
+) -> float:
+    """One optimiser step on these rows; the mean loss per target token."""
+    rank, world = accelerator.process_index, accelerator.num_processes
+    torch.manual_seed(hash_of(settings.seed, step, rank))
+    adapter.train()
+    optimiser.zero_grad(set_to_none=True)
+    tokens = sum(len(task.train[row].target) for row in rows)
+    own = rows[rank::world]
+    parts = [own[at :: settings.accumulate] for at in range(settings.accumulate)]
+    total = torch.zeros((), device=task.core.device)
+    for at, part in enumerate(parts):
+        last = at + 1 == len(parts)
+        with nullcontext() if last or world == 1 else accelerator.no_sync(adapter):
+            # a process without rows of its own takes one along for nothing, so that all meet in backward()
+            each = _losses(task, adapter, [task.train[row] for row in part or rows[:1]])
+            loss = each.sum() / tokens * (1.0 if part else 0.0)
+            accelerator.backward(loss * world)  # gradients are averaged over processes; this adds them up
+            total += loss.detach()
+    nn.utils.clip_grad_norm_(adapter.parameters(), settings.clip)
+    optimiser.step()
+    return float(accelerator.reduce(total, reduction="sum"))
+
+
+def _losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
+    """Sum of the cross-entropy over each row's target tokens, (B,)."""
+    filled = _filled(task, adapter, rows)
+    return target_losses(task.core, filled, [row.target for row in rows])
+
+
+def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Row]:
+    """Prompts with the adapter's prefixes in their open places."""
+    numbers = [number for row in rows for number in row.media]
+    if not numbers:
+        return [row.filled([]) for row in rows]
+    features = task.seen.gather(numbers)
+    device = task.core.device
+    prefixes = iter(
+        adapter(features.values.to(device), features.mask.to(device), features.pooled.to(device))
+    )  # (N, k, d_core)
+    return [row.filled([next(prefixes) for _ in row.media]) for row in rows]
+
+
+@torch.no_grad()
+def _validated(task: Task, adapter: nn.Module, run: _Run, accelerator: Accelerator) -> History:
+    """Judge the adapter, note it, and keep it if it is the best."""
+    adapter.eval()
+    own = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
+    sums = torch.zeros(3, dtype=torch.float64)  # loss, target tokens, right answers
+    for start in range(0, len(own), VALIDATE_BATCH):
+        rows = [task.validation[at] for at in own[start : start + VALIDATE_BATCH]]
+        sums[0] += float(_losses(task, adapter, rows).sum())
+        sums[1] += sum(len(row.target) for row in rows)
+        said = _said(task, adapter, rows)
+        sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
+    loss, tokens, right = accelerator.reduce(sums.to(accelerator.device), reduction="sum").tolist()
+    lost = sum(run.losses) / max(1, len(run.losses))
+    now = History(run.step, lost, loss / max(1.0, tokens), right / max(1, len(task.validation)))
+    better = not run.history or _merit(now) > _merit(run.best_of)
+    run.history.append(now)
+    run.losses.clear()
+    run.bad = 0 if better else run.bad + 1
+    if better:
+        run.best = {name: tensor.detach().cpu().clone() for name, tensor in adapter.state_dict().items()}
+    return now
+
+
+def _said(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[str]:
+    """What the core generates for these rows, in as many tokens as the longest right answer takes."""
+    prompts = _filled(task, adapter, rows)
+    longest = max(len(row.target) for row in rows)
+    out = [""] * len(rows)
+    for stop in sorted({row.stop for row in rows}):
+        at = [i for i, row in enumerate(rows) if row.stop == stop]
+        made = task.core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
+        for i, one in zip(at, made, strict=True):
+            out[i] = one.text
+    return out
+
+
+def _merit(one: History) -> tuple[float, float]:
+    return one.score, -one.validation_loss
+
+
+def _optimiser(adapter: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
+    trained = [p for p in adapter.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+
+
+def _write(
+    work: Path,
+    adapter: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    run: _Run,
+    facts: dict[str, Any],
+    accelerator: Accelerator,
+) -> None:
+    """Write the state, by the main process alone; the others wait."""
+    if accelerator.is_main_process:
+        moments = {
+            f"{at}.{name}": value
+            for at, one in optimiser.state_dict()["state"].items()
+            for name, value in one.items()
+        }
+        told = {
+            **facts,
+            "bad": run.bad,
+            "history": [vars(one) for one in run.history],
+            "losses": run.losses,
+        }
+        groups = {
+            "adapter": adapter.state_dict(),
+            "best": run.best or adapter.state_dict(),
+            "optimiser": moments,
+        }
+        checkpoint.save(work, checkpoint.State(run.step, groups, told))
+    accelerator.wait_for_everyone()
+
+
+def _resumed(work: Path, adapter: nn.Module, optimiser: torch.optim.Optimizer, facts: dict[str, Any]) -> _Run:
+    """Fill adapter and optimiser from the newest state; a new run where there is none."""
+    state = checkpoint.latest(work)
+    if state is None:
+        return _Run()
+    there = state.facts
+    names = [
+        name for name, value in facts["settings"].items() if there["settings"].get(name, value) != value
+    ] + [name for name in ("data", "steps") if there[name] != facts[name]]
+    if names:
+        said = ", ".join(
+            f"{name} {there['settings'][name]} there, {facts['settings'][name]} here"
+            if name in facts["settings"]
+            else f"the {name} differ" + ("" if name.endswith("s") else "s")
+            for name in names
+        )
+        raise UserError(
+            f"the run in {work} was started otherwise: {said}. Give the same settings and data, or another "
+            "--out to start anew."
+        )
+    adapter.load_state_dict(dict(state.tensors["adapter"]))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in state.tensors["optimiser"].items():
+        at, _, what = name.partition(".")
+        moments.setdefault(int(at), {})[what] = tensor
+    packed = optimiser.state_dict()
+    optimiser.load_state_dict({**packed, "state": moments})
+    history = [History(**one) for one in there["history"]]
+    return _Run(state.step, there["bad"], history, dict(state.tensors["best"]), list(there["losses"]))
+
+
+def _any(said: bool, accelerator: Accelerator) -> bool:
+    """Whether any process says yes, so that all do the same."""
+    if accelerator.num_processes == 1:
+        return said
+    found = accelerator.reduce(torch.tensor(float(said), device=accelerator.device), reduction="sum")
+    return float(found) > 0
+
+
+def hash_of(*numbers: int) -> int:
+    """One 63-bit seed from several numbers, the same in every process."""
+    import hashlib
+
+    text = " ".join(map(str, numbers)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Notes Ctrl-C and SIGTERM instead of dying of them; the second Ctrl-C is the usual one."""
+    import signal
+
+    caught: list[int] = []
+    before = {}
+
+    def note(number: int, frame: object) -> None:
+        caught.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, note)
+    try:
+        yield lambda: bool(caught)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

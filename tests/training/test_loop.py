@@ -1,0 +1,154 @@
+"""The loop on the embedded core and made-up features: what it learns, and that a crash changes nothing."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmagent import Agent
+from mmagent.errors import UserError
+from mmagent.modality import Features
+from mmagent.training import checkpoint
+from mmagent.training.loop import Interrupted, Task, fine_tune
+from mmagent.training.rows import fingerprint, learn_rows
+from mmagent.training.settings import TrainSettings
+from mmagent_adapters.prefix import build_linear
+
+WORDS = ("frog", "cat", "truck")
+D = 12
+
+
+@dataclass(frozen=True)
+class Example:
+    row: int
+    answer: str
+    question: str | None = "What is this?"
+    media: dict[str, Any] = field(default_factory=lambda: {"image": ("a.png",)})
+    answers: tuple[str, ...] = ()
+    choices: tuple[str, ...] | None = None
+
+
+class Memory:
+    """Features in memory: class number `at % 3` plus noise."""
+
+    def __init__(self, n: int) -> None:
+        rng = torch.Generator().manual_seed(0)
+        centres = torch.randn(len(WORDS), D, generator=rng)
+        pooled = centres[torch.arange(n) % len(WORDS)] + 0.1 * torch.randn(n, D, generator=rng)
+        self.pooled = pooled
+
+    def gather(self, numbers: Any) -> Features:
+        pooled = self.pooled[list(numbers)]
+        return Features(pooled[:, None], torch.ones(len(pooled), 1, dtype=torch.bool), pooled)
+
+
+@pytest.fixture(scope="module")
+def agent() -> Agent:
+    return Agent.load("tiny", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def task(agent: Agent) -> Task:
+    examples = [Example(at + 1, WORDS[at % 3]) for at in range(30)]
+    rows = learn_rows(agent, "image", examples, {at: [at] for at in range(30)}, 2)
+    return Task(
+        agent.core, rows[:24], rows[24:], Memory(30), fingerprint(rows, [str(at) for at in range(30)])
+    )
+
+
+def adapter(agent: Agent) -> torch.nn.Module:
+    torch.manual_seed(3)
+    return build_linear({"n_tokens": 2}, D, agent.core.d_core)
+
+
+SETTINGS = TrainSettings(epochs=8, batch_size=8, validations=4, patience=0, learning_rate=0.01)
+
+
+def test_it_learns_and_leaves_the_core_as_it_was(agent: Agent, task: Task, tmp_path: Path) -> None:
+    before = agent.core.fingerprint()
+    new = adapter(agent)
+    out = fine_tune(task, new, SETTINGS, tmp_path)
+    assert out.best.score == 1.0
+    assert out.history[-1].loss < out.history[0].loss / 2
+    assert agent.core.fingerprint() == before
+
+
+def test_stopped_at_any_step_and_resumed_it_ends_in_the_same_bits(
+    agent: Agent, task: Task, tmp_path: Path
+) -> None:
+    whole = adapter(agent)
+    fine_tune(task, whole, SETTINGS, tmp_path / "whole")
+    for at in (1, 7, 20):
+        cut, calls = adapter(agent), [0]
+
+        def stop(at: int = at, calls: list[int] = calls) -> bool:
+            calls[0] += 1
+            return calls[0] >= at
+
+        with pytest.raises(Interrupted):
+            fine_tune(task, cut, SETTINGS, tmp_path / str(at), stop=stop)
+        again = adapter(agent)
+        fine_tune(task, again, SETTINGS, tmp_path / str(at), resume=True)
+        for name, tensor in whole.state_dict().items():
+            assert torch.equal(tensor, again.state_dict()[name]), f"{name} after a stop at step {at}"
+
+
+def test_accumulated_parts_give_the_same_step(agent: Agent, task: Task, tmp_path: Path) -> None:
+    one, parts = adapter(agent), adapter(agent)
+    few = SETTINGS.changed({"epochs": 1.0})
+    fine_tune(task, one, few, tmp_path / "a")
+    fine_tune(task, parts, few.changed({"accumulate": 3}), tmp_path / "b")
+    for name, tensor in one.state_dict().items():
+        torch.testing.assert_close(tensor, parts.state_dict()[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_resume_with_other_settings_says_which_differ(agent: Agent, task: Task, tmp_path: Path) -> None:
+    fine_tune(task, adapter(agent), SETTINGS.changed({"epochs": 1.0}), tmp_path)
+    with pytest.raises(UserError, match=r"epochs 1.0 there, 2.0 here"):
+        fine_tune(task, adapter(agent), SETTINGS.changed({"epochs": 2.0}), tmp_path, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(
+    agent: Agent, task: Task, tmp_path: Path
+) -> None:
+    def damage(step: int, steps: int, loss: float, score: float | None) -> None:
+        if step == 10:
+            task.seen.pooled[:] = float("nan")  # type: ignore[attr-defined]
+
+    kept = task.seen.pooled.clone()  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(UserError, match="no number at step 11"):
+            fine_tune(task, adapter(agent), SETTINGS, tmp_path, on_step=damage)
+    finally:
+        task.seen.pooled[:] = kept  # type: ignore[attr-defined]
+    state = checkpoint.latest(tmp_path)
+    assert state is not None
+    assert all(torch.isfinite(t).all() for t in state.tensors["adapter"].values())
+
+
+def test_a_damaged_state_is_passed_over(agent: Agent, task: Task, tmp_path: Path) -> None:
+    fine_tune(task, adapter(agent), SETTINGS.changed({"epochs": 2.0}), tmp_path)
+    newest, older = sorted(tmp_path.glob("step-*"), reverse=True)
+    file = newest / "adapter.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    state = checkpoint.latest(tmp_path)
+    assert state is not None
+    assert older.name == f"step-{state.step:06d}"
+
+
+def test_order_shows_every_row_once_an_epoch_and_wastes_little() -> None:
+    from mmagent.training.order import Order
+
+    rng = random.Random(0)
+    order = Order([rng.randrange(20, 90) for _ in range(1003)], 16, 5)
+    for epoch in range(2):
+        steps = range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch)
+        rows = [row for step in steps for row in order.rows(step)]
+        assert sorted(rows) == list(range(1003))
+    assert order.rows(3) != order.rows(3 + order.steps_per_epoch)
+    assert order.waste() < 0.15
