@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from mmagent.answer import Answer
 from mmagent.errors import UserError
 from mmagent.request import Request, Shot, request_from_row
+from mmagent.rows import Row, json_rows, text_lines
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent, ShotsLike
@@ -42,15 +43,6 @@ class BatchReport:
     """Rows that were there already."""
     seconds: float
     out: Path
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One line of the input: its row, or what is wrong with it."""
-
-    number: int
-    content: dict[str, Any]
-    error: str | None = None
 
 
 @dataclass
@@ -109,7 +101,7 @@ def run_batch(
         with _continued(output, partial) as handle:
             if progress is not None and resumed:
                 progress(resumed, total)
-            rows = islice(_rows(source), resumed, None)
+            rows = islice(json_rows(source), resumed, None)
             while chunk := list(islice(rows, window)):
                 output.write(handle, _answered(agent, chunk, source.parent, common, batch_size, options))
                 if progress is not None:
@@ -124,7 +116,7 @@ def run_batch(
 
 def _answered(
     agent: Agent,
-    rows: Sequence[_Row],
+    rows: Sequence[Row],
     base: Path,
     common: Sequence[Shot],
     batch_size: int,
@@ -143,7 +135,7 @@ def _answered(
     return [_line(row, outcome[at]) for at, row in enumerate(rows)]
 
 
-def _request(row: _Row, agent: Agent, base: Path, common: Sequence[Shot]) -> Request:
+def _request(row: Row, agent: Agent, base: Path, common: Sequence[Shot]) -> Request:
     if row.error is not None:
         raise UserError(row.error)
     request = request_from_row(row.content, agent.plugins.modalities, base)
@@ -153,7 +145,7 @@ def _request(row: _Row, agent: Agent, base: Path, common: Sequence[Shot]) -> Req
     return Request(request.question, request.media, shots, request.choices)
 
 
-def _line(row: _Row, outcome: Answer | UserError) -> bytes:
+def _line(row: Row, outcome: Answer | UserError) -> bytes:
     """One output line: the row and its answer, or the row and what is wrong with it."""
     content = {
         key: value for key, value in row.content.items() if key not in ("answer", "confidence", "error")
@@ -181,48 +173,15 @@ def _continued(output: _Output, partial: Path) -> BinaryIO:
     return handle
 
 
-def _rows(source: Path) -> Iterator[_Row]:
-    """Every line that is not blank."""
-    with source.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if text.strip():
-                yield _parsed(number, text)
-
-
-def _parsed(number: int, line: bytes) -> _Row:
-    try:
-        content = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        return _Row(number, {"line": number}, f"line {number} is not UTF-8 text.")
-    except (ValueError, RecursionError) as error:
-        return _Row(number, {"line": number}, f"line {number} is not a row of JSON: {error}.")
-    if not isinstance(content, dict):
-        kind = type(content).__name__
-        return _Row(
-            number,
-            {"line": number},
-            f'line {number} is a JSON {kind}; a row is an object like {{"image": "a.png"}}.',
-        )
-    return _Row(number, content)
-
-
 def _count(source: Path) -> int:
     """Rows in the input; raises UserError where it cannot be read."""
     try:
-        return sum(1 for _ in _raw_lines(source))
+        return sum(1 for _ in text_lines(source))
     except OSError as error:
         reason = "it is a directory" if source.is_dir() else (error.strerror or "not readable").lower()
         raise UserError(
             f"cannot read the rows in {source} ({reason}). Give a JSON-lines file with one question per line."
         ) from error
-
-
-def _raw_lines(source: Path) -> Iterator[bytes]:
-    with source.open("rb") as lines:
-        for number, line in enumerate(lines):
-            if (line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line).strip():
-                yield line
 
 
 def _demand_writable(source: Path, target: Path) -> None:
@@ -246,7 +205,7 @@ def _kept(source: Path, target: Path, partial: Path, window: int, total: int) ->
     if not earlier.is_file():
         return whole
     with earlier.open("rb") as handle:
-        for line, row in zip(handle, _rows(source), strict=False):
+        for line, row in zip(handle, json_rows(source), strict=False):
             if not line.endswith(b"\n"):
                 break
             if not _answers(line, row):
@@ -260,7 +219,7 @@ def _kept(source: Path, target: Path, partial: Path, window: int, total: int) ->
     return whole
 
 
-def _answers(line: bytes, row: _Row) -> bool:
+def _answers(line: bytes, row: Row) -> bool:
     """Whether an output line is that of a row."""
     try:
         found = json.loads(line)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,11 @@ from typing import Any
 from mmagent.errors import UserError
 from mmagent.modality import Modality
 from mmagent.request import Shot, shot_from_row
+from mmagent.rows import csv_rows, json_rows
+from mmagent.sniff import hidden, recognise
 
 __all__ = ["read_shots"]
 
-HEAD = 4096  # bytes a modality needs to recognise a file
 LAYOUT = "A folder of shots holds one folder per answer, with that answer's files in it."
 
 
@@ -49,50 +48,28 @@ def _shot(row: Mapping[str, Any], modalities: Mapping[str, Modality], place: Pat
 
 
 def _rows(place: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Line numbers and rows; an empty file is an error."""
-    rows = _csv_rows(place) if place.suffix.lower() in {".csv", ".tsv"} else _json_rows(place)
+    """Line numbers and rows; a line that is no row, and an empty file, are errors."""
+    if place.suffix.lower() in {".csv", ".tsv"}:
+        names, _, rows = csv_rows(place)
+        if "answer" not in names:
+            there = ", ".join(names) or "none"
+            raise UserError(f"{place} has no column 'answer'. Its columns are: {there}.")
+    else:
+        rows = json_rows(place)
     empty = True
-    for line, row in rows:
+    for row in rows:
         empty = False
-        yield line, row
+        if row.error:
+            raise UserError(
+                f"{place}, {row.error} Shots are read from .jsonl, .csv and .tsv files and from folders."
+            )
+        yield row.number, row.content
     if empty:
         raise UserError(f"{place} holds no shots.")
 
 
-def _json_rows(place: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with place.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise UserError(
-                    f"{place}, line {number} is not a row of JSON: {error}. Shots are read from .jsonl, .csv "
-                    "and .tsv files and from folders."
-                ) from error
-            if not isinstance(row, dict):
-                raise UserError(
-                    f'{place}, line {number} must be an object like {{"image": ..., "answer": ...}}.'
-                )
-            yield number, row
-
-
-def _csv_rows(place: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with place.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, delimiter="\t" if place.suffix.lower() == ".tsv" else ",")
-        names = reader.fieldnames or []
-        if "answer" not in names:
-            raise UserError(f"{place} has no column 'answer'. Its columns are: {', '.join(names) or 'none'}.")
-        try:
-            for row in reader:
-                yield reader.line_num, {name: value for name, value in row.items() if name and value}
-        except csv.Error as error:
-            raise UserError(f"{place}, line {reader.line_num}: {error}.") from error
-
-
 def _from_folder(place: Path, modalities: Mapping[str, Modality]) -> list[Shot]:
-    folders = sorted(entry for entry in place.iterdir() if entry.is_dir() and not _hidden(entry))
+    folders = sorted(entry for entry in place.iterdir() if entry.is_dir() and not hidden(entry))
     if not folders:
         raise UserError(f"{place} holds no folders. {LAYOUT}")
     shots = [shot for folder in folders for shot in _from_class(folder, modalities)]
@@ -103,13 +80,7 @@ def _from_folder(place: Path, modalities: Mapping[str, Modality]) -> list[Shot]:
 
 
 def _from_class(folder: Path, modalities: Mapping[str, Modality]) -> Iterator[Shot]:
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path)):
-        with file.open("rb") as handle:
-            head = handle.read(HEAD)
-        found = next((name for name, modality in modalities.items() if modality.sniff(head)), None)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not hidden(path)):
+        found = recognise(file, modalities)
         if found is not None:
             yield Shot(folder.name, None, {found: [file]}, str(file))
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")

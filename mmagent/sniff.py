@@ -1,6 +1,15 @@
-"""What a file is by its first bytes, in words for people: the second half of "x.jpg is not an image"."""
+"""What a file is by its first bytes: its modality, or what it looks like, in words for people."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmagent.modality import Modality
+
+HEAD = 4096  # bytes a modality needs to recognise a file
 
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF"),
@@ -57,6 +66,18 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("{", "JSON"),
     ("[", "JSON"),
 )
+
+
+def recognise(file: Path, modalities: Mapping[str, Modality]) -> str | None:
+    """The modality that a file's content announces, or None. Raises OSError."""
+    with file.open("rb") as handle:
+        head = handle.read(HEAD)
+    return next((name for name, modality in modalities.items() if modality.sniff(head)), None)
+
+
+def hidden(path: Path) -> bool:
+    """Whether a file or folder is kept from people's eyes by a leading dot."""
+    return path.name.startswith(".")
 
 
 def starts_like(head: bytes) -> str:

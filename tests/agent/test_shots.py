@@ -95,7 +95,7 @@ def test_a_folder_of_folders_names_its_answers(
             "line 2: the shot has no answer",
         ),
         ("rows.jsonl", '{"vector": "a.vec",\n', "line 1 is not a row of JSON"),
-        ("rows.jsonl", "[1, 2]\n", "line 1 must be an object"),
+        ("rows.jsonl", "[1, 2]\n", "a row is an object"),
         ("rows.jsonl", '{"answer": "x"}\n', "nothing to answer about"),
         ("rows.jsonl", '{"vector": 3, "answer": "x"}\n', "must be a path"),
         ("rows.jsonl", '{"vector": null, "answer": "x"}\n', "must be a path"),
