@@ -142,8 +142,8 @@ def fine_tune(
         loss = _step(task, wrapped, optimiser, order.rows(run.step), settings, run.step, accelerator)
         if not math.isfinite(loss):
             raise UserError(
-                f"the loss is no number at step {run.step + 1}: the learning rate {settings.learning_rate} is "
-                f"too high, or an input is damaged. What was reached before is kept in {work}."
+                f"the loss is no number at step {run.step + 1}: the learning rate {settings.learning_rate} "
+                f"is too high, or an input is damaged. What was reached before is kept in {work}."
             )
         run.step += 1
         run.losses.append(loss)

@@ -1,4 +1,4 @@
-"""Which rows make which step: a function of the seed and the step alone, so that any step can be taken up again.
+"""Which rows make which step: a function of seed and step alone, so that any step can be taken up again.
 
 Rows of like length go together, so that little of a batch is padding; which rows and in which order is drawn
 anew in every epoch.

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
-from dataclasses import dataclass, field
+import socket
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from learner import SETTINGS, learn, make_task, new_adapter
 
 from mmagent import Agent
 from mmagent.errors import UserError
-from mmagent.modality import Features
+from mmagent.tensors import read_tensors
 from mmagent.training import checkpoint
 from mmagent.training.loop import Interrupted, Task, fine_tune
-from mmagent.training.rows import fingerprint, learn_rows
-from mmagent.training.settings import TrainSettings
-from mmagent_adapters.prefix import build_linear
-
-WORDS = ("frog", "cat", "truck")
-D = 12
-
-
-@dataclass(frozen=True)
-class Example:
-    row: int
-    answer: str
-    question: str | None = "What is this?"
-    media: dict[str, Any] = field(default_factory=lambda: {"image": ("a.png",)})
-    answers: tuple[str, ...] = ()
-    choices: tuple[str, ...] | None = None
-
-
-class Memory:
-    """Features in memory: class number `at % 3` plus noise."""
-
-    def __init__(self, n: int) -> None:
-        rng = torch.Generator().manual_seed(0)
-        centres = torch.randn(len(WORDS), D, generator=rng)
-        pooled = centres[torch.arange(n) % len(WORDS)] + 0.1 * torch.randn(n, D, generator=rng)
-        self.pooled = pooled
-
-    def gather(self, numbers: Any) -> Features:
-        pooled = self.pooled[list(numbers)]
-        return Features(pooled[:, None], torch.ones(len(pooled), 1, dtype=torch.bool), pooled)
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +27,12 @@ def agent() -> Agent:
 
 @pytest.fixture(scope="module")
 def task(agent: Agent) -> Task:
-    examples = [Example(at + 1, WORDS[at % 3]) for at in range(30)]
-    rows = learn_rows(agent, "image", examples, {at: [at] for at in range(30)}, 2)
-    return Task(
-        agent.core, rows[:24], rows[24:], Memory(30), fingerprint(rows, [str(at) for at in range(30)])
-    )
-
-
-def adapter(agent: Agent) -> torch.nn.Module:
-    torch.manual_seed(3)
-    return build_linear({"n_tokens": 2}, D, agent.core.d_core)
-
-
-SETTINGS = TrainSettings(epochs=8, batch_size=8, validations=4, patience=0, learning_rate=0.01)
+    return make_task(agent)
 
 
 def test_it_learns_and_leaves_the_core_as_it_was(agent: Agent, task: Task, tmp_path: Path) -> None:
     before = agent.core.fingerprint()
-    new = adapter(agent)
+    new = new_adapter(agent)
     out = fine_tune(task, new, SETTINGS, tmp_path)
     assert out.best.score == 1.0
     assert out.history[-1].loss < out.history[0].loss / 2
@@ -81,10 +42,10 @@ def test_it_learns_and_leaves_the_core_as_it_was(agent: Agent, task: Task, tmp_p
 def test_stopped_at_any_step_and_resumed_it_ends_in_the_same_bits(
     agent: Agent, task: Task, tmp_path: Path
 ) -> None:
-    whole = adapter(agent)
+    whole = new_adapter(agent)
     fine_tune(task, whole, SETTINGS, tmp_path / "whole")
     for at in (1, 7, 20):
-        cut, calls = adapter(agent), [0]
+        cut, calls = new_adapter(agent), [0]
 
         def stop(at: int = at, calls: list[int] = calls) -> bool:
             calls[0] += 1
@@ -92,14 +53,14 @@ def test_stopped_at_any_step_and_resumed_it_ends_in_the_same_bits(
 
         with pytest.raises(Interrupted):
             fine_tune(task, cut, SETTINGS, tmp_path / str(at), stop=stop)
-        again = adapter(agent)
+        again = new_adapter(agent)
         fine_tune(task, again, SETTINGS, tmp_path / str(at), resume=True)
         for name, tensor in whole.state_dict().items():
             assert torch.equal(tensor, again.state_dict()[name]), f"{name} after a stop at step {at}"
 
 
 def test_accumulated_parts_give_the_same_step(agent: Agent, task: Task, tmp_path: Path) -> None:
-    one, parts = adapter(agent), adapter(agent)
+    one, parts = new_adapter(agent), new_adapter(agent)
     few = SETTINGS.changed({"epochs": 1.0})
     fine_tune(task, one, few, tmp_path / "a")
     fine_tune(task, parts, few.changed({"accumulate": 3}), tmp_path / "b")
@@ -108,9 +69,9 @@ def test_accumulated_parts_give_the_same_step(agent: Agent, task: Task, tmp_path
 
 
 def test_a_resume_with_other_settings_says_which_differ(agent: Agent, task: Task, tmp_path: Path) -> None:
-    fine_tune(task, adapter(agent), SETTINGS.changed({"epochs": 1.0}), tmp_path)
+    fine_tune(task, new_adapter(agent), SETTINGS.changed({"epochs": 1.0}), tmp_path)
     with pytest.raises(UserError, match=r"epochs 1.0 there, 2.0 here"):
-        fine_tune(task, adapter(agent), SETTINGS.changed({"epochs": 2.0}), tmp_path, resume=True)
+        fine_tune(task, new_adapter(agent), SETTINGS.changed({"epochs": 2.0}), tmp_path, resume=True)
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(
@@ -123,7 +84,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(
     kept = task.seen.pooled.clone()  # type: ignore[attr-defined]
     try:
         with pytest.raises(UserError, match="no number at step 11"):
-            fine_tune(task, adapter(agent), SETTINGS, tmp_path, on_step=damage)
+            fine_tune(task, new_adapter(agent), SETTINGS, tmp_path, on_step=damage)
     finally:
         task.seen.pooled[:] = kept  # type: ignore[attr-defined]
     state = checkpoint.latest(tmp_path)
@@ -132,7 +93,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(
 
 
 def test_a_damaged_state_is_passed_over(agent: Agent, task: Task, tmp_path: Path) -> None:
-    fine_tune(task, adapter(agent), SETTINGS.changed({"epochs": 2.0}), tmp_path)
+    fine_tune(task, new_adapter(agent), SETTINGS.changed({"epochs": 2.0}), tmp_path)
     newest, older = sorted(tmp_path.glob("step-*"), reverse=True)
     file = newest / "adapter.safetensors"
     file.write_bytes(file.read_bytes()[:-9])
@@ -152,3 +113,29 @@ def test_order_shows_every_row_once_an_epoch_and_wastes_little() -> None:
         assert sorted(rows) == list(range(1003))
     assert order.rows(3) != order.rows(3 + order.steps_per_epoch)
     assert order.waste() < 0.15
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_several_processes_take_the_steps_of_one(agent: Agent, tmp_path: Path, world: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    script = str(Path(__file__).with_name("learner.py"))
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world)}
+    running = [
+        subprocess.Popen(
+            [sys.executable, script, str(tmp_path)],
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+    told = [one.communicate(timeout=300)[1] for one in running]
+    assert [one.returncode for one in running] == [0] * world, told[0][-2000:]
+    single, out = learn(agent, tmp_path / "one")
+    together = read_tensors(tmp_path / "adapter.safetensors")
+    for name, tensor in single.state_dict().items():
+        torch.testing.assert_close(together[name], tensor, rtol=1e-3, atol=2e-4)
+    scores = repr([(one.step, one.score) for one in out.history])
+    assert (tmp_path / "scores.txt").read_text() == scores
