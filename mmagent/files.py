@@ -96,7 +96,8 @@ class _HashMemo:
     """Hashes of large files, kept between runs; a cache that cannot be read or written is done without."""
 
     def __init__(self) -> None:
-        self.file = _cache_file()
+        folder = user_cache()
+        self.file = folder / "hashes.json" if folder else None
         self.known = self._read()
         self.changed = False
 
@@ -144,8 +145,8 @@ class _HashMemo:
         return {path: entry for path, entry in known.items() if isinstance(entry, list) and len(entry) == 4}
 
 
-def _cache_file() -> Path | None:
-    """Where hashes are kept, by the platform's custom; None where there is no home."""
+def user_cache() -> Path | None:
+    """The user's cache folder for mmagent, by the platform's custom; None where there is no home."""
     try:
         if sys.platform == "win32":
             root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
@@ -155,7 +156,7 @@ def _cache_file() -> Path | None:
             root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
         return None
-    return root / "mmagent" / "hashes.json"
+    return root / "mmagent"
 
 
 @contextmanager

@@ -35,6 +35,7 @@ LIGHT = [
     "mmagent_cli.app",
     "mmagent_cli.ask",
     "mmagent_cli.bundles",
+    "mmagent_cli.cache_cmd",
     "mmagent_cli.failure",
     "mmagent_cli.options",
     "mmagent_cli.plugins_cmd",

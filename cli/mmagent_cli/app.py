@@ -33,6 +33,7 @@ COMMANDS = (
     Command("ask", "Ask about pictures and other inputs, or have them described.", "mmagent_cli.ask"),
     Command("plugins", "List the plugins, what each brings, and what is wrong.", "mmagent_cli.plugins_cmd"),
     Command("bundles", "List the bundles there are, or show the card of one.", "mmagent_cli.bundles"),
+    Command("cache", "Show the features that are kept, or clean them.", "mmagent_cli.cache_cmd"),
 )
 
 

@@ -1,0 +1,127 @@
+"""Sources to features in order: what the cache holds is read, the rest is encoded once, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mmagent.errors import UserError
+from mmagent.feature_cache.cache import FeatureCache
+from mmagent.feature_cache.keys import FeatureKey, content_of, is_stream
+
+if TYPE_CHECKING:
+    from mmagent.modality import Encoder, Features, Reader
+
+    Progress = Callable[[int, int], object]
+
+__all__ = ["CachedFeatures", "encode_cached"]
+
+BATCH = 32
+
+
+def encode_cached(
+    reader: Reader,
+    encoder: Encoder,
+    sources: Sequence[object],
+    cache: FeatureCache,
+    *,
+    batch_size: int = BATCH,
+    transform: str = "",
+    progress: Progress | None = None,
+) -> CachedFeatures:
+    """The features of sources, by index; those that the cache lacks are encoded now, each content once.
+
+    Only a batch of inputs and features is in memory at a time. `transform` names whatever the reader was told
+    to do beyond reading, since it is part of the key. `progress` is called with (contents that are there,
+    contents in all). What was encoded before an error, or before somebody stopped it, is kept. Raises
+    `UserError` for the first source that cannot be read.
+    """
+    held = [reader.load(source) if is_stream(source) else source for source in sources]
+    keys = [FeatureKey(content_of(source, reader), encoder.id, transform) for source in held]
+    made = CachedFeatures(reader, encoder, held, keys, cache)
+    where: dict[FeatureKey, int] = {}  # the first source of each content
+    for at, key in enumerate(keys):
+        where.setdefault(key, at)
+    absent = cache.missing(where)
+    done = len(where) - len(absent)
+    with cache:
+        for start in range(0, len(absent), batch_size):
+            if progress is not None:
+                progress(done, len(where))
+            batch = absent[start : start + batch_size]
+            made.encode([where[key] for key in cache.missing(batch)])  # somebody else may have been faster
+            done += len(batch)
+    if progress is not None:
+        progress(done, len(where))
+    return made
+
+
+class CachedFeatures:
+    """Features by index, in the order of the sources, read from the cache when they are asked for.
+
+    They are the very bits that the encoder gave, in the batch in which an input was first encoded; in a batch
+    of another size its last bits may differ, as floating point has it. What the cache has lost since
+    (cleaned, damaged) is encoded again, so every index has its features.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        encoder: Encoder,
+        sources: Sequence[object],
+        keys: Sequence[FeatureKey],
+        cache: FeatureCache,
+    ) -> None:
+        self.keys = keys
+        self._reader, self._encoder = reader, encoder
+        self._sources, self._cache = sources, cache
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Features:
+        """The features of one source: a batch of one, float32, on the CPU."""
+        return self._found([index])[0]
+
+    def __iter__(self) -> Iterator[Features]:
+        return (self[index] for index in range(len(self)))
+
+    def batch(self, indices: Sequence[int]) -> Features:
+        """The features of several sources as one batch, padded at the end where one has fewer."""
+        return joined(self._found(indices))
+
+    def encode(self, indices: Sequence[int]) -> None:
+        """Read and encode sources in one batch, and put their features into the cache. Raises `UserError`."""
+        if not indices:
+            return
+        raws: list[Any] = []
+        for index in indices:
+            raws.append(self._reader.load(self._sources[index]))
+            if content_of(self._sources[index], self._reader) != self.keys[index].content:
+                raise UserError(
+                    f"{self._sources[index]} changed while its features were in use. Start again."
+                )
+        self._cache.put_many([self.keys[index] for index in indices], self._encoder.encode(raws))
+
+    def _found(self, indices: Sequence[int]) -> list[Features]:
+        keys = [self.keys[index] for index in indices]
+        found = self._cache.get_many(keys)
+        if lost := {key: index for key, index in zip(keys, indices, strict=True) if key not in found}:
+            self.encode(list(lost.values()))
+            self._cache.flush()
+            found |= self._cache.get_many(lost)
+        return [found[key] for key in keys]
+
+
+def joined(parts: Sequence[Features]) -> Features:
+    """Features of single inputs as one batch; shorter ones are padded with zeros that the mask leaves out."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    from mmagent.modality import Features
+
+    return Features(
+        pad_sequence([part.values[0] for part in parts], batch_first=True),
+        pad_sequence([part.mask[0] for part in parts], batch_first=True),
+        torch.cat([part.pooled for part in parts]),
+    )
