@@ -21,11 +21,13 @@ class AdapterFamily:
     name   the word a bundle names it by, such as `prefix`
     help   one line for people
     build  dotted path `package.module:function` of a `Build`, imported on first use
+    per_feature  whether its settings need `n_features`, the number of features of one input
     """
 
     name: str
     help: str
     build: str
+    per_feature: bool = False
 
 
 class Adapter(Protocol):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mmagent.bundle import Bundle
     from mmagent.core import Core, Soft
-    from mmagent.modality import Features
+    from mmagent.modality import Encoder, Features, Reader
     from mmagent.plugins import Plugins
 
 __all__ = ["Agent", "Request", "Shot"]
@@ -174,6 +174,13 @@ class Agent:
     def features(self, modality: str, sources: Sequence[object]) -> Features:
         """The encoder's features of sources: what training and the shot memory see. Raises UserError."""
         return self._senses.features(modality, sources)
+
+    def encoder(self, modality: str, location: str | None = None) -> tuple[Reader, Encoder]:
+        """What reads and what encodes a modality: the bundle's own encoder, or the one at `location`.
+
+        Raises UserError for a modality without a sense, and for an encoder that does not load.
+        """
+        return self._senses.encoder(modality, location)
 
     def prefix(self, modality: str, source: object) -> Soft:
         """The prefix that stands in the prompt for a source. Raises UserError."""

@@ -143,6 +143,17 @@ class Senses:
         reader = self._reader(modality)
         return self._wake(modality).encoder.encode([reader.load(source) for source in sources])
 
+    def encoder(self, modality: str, location: str | None = None) -> tuple[Reader, Encoder]:
+        """The reader of a modality with the bundle's own encoder, or with the one at `location`."""
+        import torch
+
+        self.check(modality)
+        reader = self._reader(modality)
+        if location is None:
+            return reader, self._wake(modality).encoder
+        options = {"device": self._device, "dtype": torch.float32, "trust_remote_code": self._trust}
+        return reader, reader.load_encoder(location, **options)
+
     def memory_settings(self, modality: str) -> MemorySettings:
         """How this sense's shots are compared."""
         return self._wake(modality).memory

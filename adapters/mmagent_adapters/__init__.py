@@ -20,11 +20,13 @@ FAMILIES = (
         "prefix-mlp",
         "an MLP over the feature map and the pooled feature",
         "mmagent_adapters.prefix:build_mlp",
+        per_feature=True,
     ),
     AdapterFamily(
         "prefix-grid",
         "a soft token for the whole and one for each feature of the map (LLaVA)",
         "mmagent_adapters.prefix:build_grid",
+        per_feature=True,
     ),
     AdapterFamily(
         "resampler",

@@ -40,7 +40,7 @@ VALIDATE_BATCH = 64
 class Seen(Protocol):
     """The features of all media of a run, by number."""
 
-    def gather(self, numbers: Sequence[int]) -> Features:
+    def batch(self, indices: Sequence[int]) -> Features:
         """Features of these media as one batch."""
 
 
@@ -208,7 +208,7 @@ def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Ro
     numbers = [number for row in rows for number in row.media]
     if not numbers:
         return [row.filled([]) for row in rows]
-    features = task.seen.gather(numbers)
+    features = task.seen.batch(numbers)
     device = task.core.device
     prefixes = iter(
         adapter(features.values.to(device), features.mask.to(device), features.pooled.to(device))

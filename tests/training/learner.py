@@ -45,8 +45,8 @@ class Memory:
         centres = torch.randn(len(WORDS), D, generator=rng)
         self.pooled = centres[torch.arange(n) % len(WORDS)] + 0.1 * torch.randn(n, D, generator=rng)
 
-    def gather(self, numbers: Any) -> Features:
-        pooled = self.pooled[list(numbers)]
+    def batch(self, indices: Any) -> Features:
+        pooled = self.pooled[list(indices)]
         return Features(pooled[:, None], torch.ones(len(pooled), 1, dtype=torch.bool), pooled)
 
 

@@ -1,0 +1,181 @@
+"""``mmagent train``: an adapter learns from labelled examples, and a bundle is written."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from mmagent.errors import UserError
+from mmagent.plugins import Plugins
+from mmagent.training.settings import TrainSettings, field_help, from_toml
+from mmagent_cli import failure, progress
+from mmagent_cli.bundles import complete_bundle
+from mmagent_cli.state import State
+
+if TYPE_CHECKING:
+    from mmagent.data import LabelledSet
+    from mmagent.training.run import Prepared, Trained
+
+__all__ = ["add"]
+
+
+def add(app: typer.Typer, plugins: Plugins, help: str) -> None:
+    """Add the command to the app; its flags are the fields of `TrainSettings`."""
+    app.command("train", short_help=help)(_with_settings(run))
+
+
+def run(
+    context: typer.Context,
+    data: Annotated[str, typer.Option("--data", metavar="PATH", help="Labelled data: a file or folder.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle that is written.")],
+    bundle: Annotated[
+        str,
+        typer.Option(
+            "--bundle", metavar="NAME|DIR", help="What to start from.", autocompletion=complete_bundle
+        ),
+    ] = "tiny",
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", metavar="DIR|ID", help="Another encoder than the bundle's own."),
+    ] = None,
+    question: Annotated[
+        str | None, typer.Option("--question", help='Asked of rows without one. Else "What is this?".')
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="NAME=COLUMN", help="Which column stands for what. Repeatable."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings; flags go before them.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run into the same --out stopped.")
+    ] = False,
+    device: Annotated[str | None, typer.Option("--device", help="cuda, mps or cpu.")] = None,
+    dtype: Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or auto.")] = None,
+    **given: Any,
+) -> None:
+    """Fine-tune an adapter on labelled examples and write a bundle that `ask` uses."""
+    state: State = context.obj
+    settings = from_toml(config) if config else TrainSettings()
+    settings = settings.changed({name: value for name, value in given.items() if value is not None})
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is there already. Name another --out, or take it away first.")
+    examples = _read(data, question, column or [], state.plugins)
+    examples.demand_sound()
+    from mmagent.training.loop import Interrupted, asked_to_stop
+    from mmagent.training.run import prepare, train
+
+    with progress.patience(f"loading {bundle}"):
+        from mmagent.agent import Agent
+
+        agent = Agent.load(bundle, device=device, dtype=dtype, plugins=state.plugins)
+    with progress.bar("encoding") as advance:
+        prepared = prepare(examples, agent, settings, encoder=encoder, progress=advance)
+    _say_what_trains(prepared)
+    with asked_to_stop() as stop, _bar() as on_step:
+        try:
+            done = train(prepared, settings, out, data=examples, resume=resume, on_step=on_step, stop=stop)
+        except Interrupted as error:
+            raise UserError(f"{error}. Go on with the same command and --resume.") from error
+    _say_what_came(done, out)
+
+
+def _read(source: str, question: str | None, columns: list[str], plugins: Plugins) -> LabelledSet:
+    from mmagent.data import read_labelled
+
+    named = dict(_named(text) for text in columns)
+    return read_labelled(source, plugins.modalities, columns=named or None, question=question)
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise UserError(f"cannot read --column {text!r}. Write it like question=prompt_text.")
+    return name.strip(), column.strip()
+
+
+def _say_what_trains(prepared: Prepared) -> None:
+    """Names, shapes, count and share of what trains, before the first step."""
+    core = prepared.agent.core
+    for name, shape, count in prepared.parameters():
+        print(f"trains  {prepared.sense}.{name}  {tuple(shape)}  {count:,}")
+    own = sum(count for *_, count in prepared.parameters())
+    print(
+        f"in all {own:,} weights, {100 * prepared.share:.2f} % of core and adapter, from "
+        f"{prepared.began_as}. Frozen: the core ({core.fingerprint()[:12]}) and the encoder."
+    )
+    print(f"{len(prepared.train):,} examples to learn from, {len(prepared.validation):,} to judge by.")
+
+
+def _say_what_came(done: Trained, out: Path) -> None:
+    best, outcome = done.outcome.best, done.outcome
+    early = "stopped early" if outcome.steps < outcome.planned else "ran to its end"
+    print(
+        f"{outcome.steps:,} of {outcome.planned:,} steps ({early}) in {outcome.seconds:.0f} s, "
+        f"{outcome.examples / max(1e-9, outcome.seconds):.0f} examples per second, "
+        f"{100 * outcome.waste:.0f} % padding. Best: {100 * best.score:.1f} % of the validation answers "
+        f"exact, at step {best.step:,}."
+    )
+    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE')
+
+
+class _bar:
+    """Progress with loss, score, examples per second and time left; on a terminal only."""
+
+    def __enter__(self) -> Callable[[int, int, float, float | None], None]:
+        from tqdm import tqdm
+
+        self._shown = tqdm(desc="training", unit="step", disable=not sys.stderr.isatty(), leave=False)
+        self._told: dict[str, str] = {}
+        return self._advance
+
+    def __exit__(self, *error: object) -> None:
+        self._shown.close()
+
+    def _advance(self, step: int, steps: int, loss: float, score: float | None) -> None:
+        self._shown.total = steps
+        self._told["loss"] = f"{loss:.3f}"
+        if score is not None:
+            self._told["score"] = f"{100 * score:.1f} %"
+        self._shown.set_postfix(self._told, refresh=False)
+        self._shown.update(step - self._shown.n)
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with one more option for each field of `TrainSettings`."""
+    hints = get_type_hints(TrainSettings)
+    own = [
+        p
+        for p in inspect.signature(command, eval_str=True).parameters.values()
+        if p.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    more = []
+    for field in fields(TrainSettings):
+        kind = hints[field.name]
+        flag = f"--{field.name.replace('_', '-')}"
+        names = (f"{flag}/--no-{field.name.replace('_', '-')}",) if kind is bool else (flag,)
+        help = f"{field_help()[field.name]} [{field.default}]"
+        option = typer.Option(*names, help=help, show_default=False)
+        more.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[kind | None, option],
+            )
+        )
+
+    def train(*arguments: Any, **options: Any) -> None:
+        command(*arguments, **options)
+
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own[1:]]
+    train.__signature__ = inspect.Signature([own[0], *keyword, *more])  # type: ignore[attr-defined]
+    train.__doc__ = command.__doc__
+    return train
