@@ -103,10 +103,10 @@ def logistic_regression(
     """Multinomial logistic regression on features standardised by the training rows (scikit-learn, L2).
 
     C is the one of `STRENGTHS` under which held-out answers are likeliest, in five-fold cross-validation
-    inside the training rows (counting right answers instead picks strong fits to noise by luck). Every fold is
-    standardised by its own training part. Members of a class are dealt to the folds in turn, in an order drawn
-    from `seed`, so a class may have fewer members than there are folds. A class with one member is never in
-    both parts; its row counts the same for every C.
+    inside the training rows (counting right answers instead picks strong fits to noise by luck). Every fold
+    is standardised by its own training part. Members of a class are dealt to the folds in turn, in an order
+    drawn from `seed`, so a class may have fewer members than there are folds. A class with one member is
+    never in both parts; its row counts the same for every C.
     Raises UserError without scikit-learn.
     """
     train, y, labels, test = _checked(train_x, train_y, test_x)
