@@ -130,12 +130,12 @@ def _said_of_controls(runs: Mapping[str, Result], differences: Mapping[str, Diff
     if "shuffled" in runs:
         ahead = differences["shuffled"]
         lines.append(
-            f"With another row's media (shuffled) {_percent(runs['shuffled'].accuracy().value())}, "
+            f"With another row's media (shuffled) {_percent(runs['shuffled'].accuracy().value())}, with its own "
             f"{_points(ahead)} "
             + (
-                "less with the wrong input: it matters which one it gets."
+                "more: it matters which input it gets."
                 if ahead.verdict == "better"
-                else "apart: it hardly matters which input it gets."
+                else "more: it hardly matters which input it gets."
             )
         )
     if "oracle" in runs:
