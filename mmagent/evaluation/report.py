@@ -130,8 +130,8 @@ def _said_of_controls(runs: Mapping[str, Result], differences: Mapping[str, Diff
     if "shuffled" in runs:
         ahead = differences["shuffled"]
         lines.append(
-            f"With another row's media (shuffled) {_percent(runs['shuffled'].accuracy().value())}, with its own "
-            f"{_points(ahead)} "
+            f"With another row's media (shuffled) {_percent(runs['shuffled'].accuracy().value())}, "
+            f"with its own {_points(ahead)} "
             + (
                 "more: it matters which input it gets."
                 if ahead.verdict == "better"
