@@ -39,7 +39,7 @@ OWN = "mmagent"
 RESERVED = frozenset(
     "question shot shots memory choices bundle core prompt device dtype max_tokens temperature top_p seed"
     " json batch out resume trust_remote_code debug help version on_text context_shots answer confidence"
-    " error text".split()
+    " error text label caption answers split".split()
 )
 
 

@@ -32,7 +32,8 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("ask", "Ask about pictures and other inputs, or have them described.", "mmagent_cli.ask"),
     Command("plugins", "List the plugins, what each brings, and what is wrong.", "mmagent_cli.plugins_cmd"),
-    Command("bundles", "List the bundles there are, or show the card of one.", "mmagent_cli.bundles"),
+    Command("data", "Look at labelled data before training on them.", "mmagent_cli.data_cmd"),
+    Command("bundles", "List, show and compare bundles; export, import, push, pull.", "mmagent_cli.bundles"),
     Command("cache", "Show the features that are kept, or clean them.", "mmagent_cli.cache_cmd"),
 )
 

@@ -20,7 +20,14 @@ OPTIONS = """--image --shot --shots --memory --choices --bundle --core --prompt 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["ask", "--help"], ["plugins"], ["bundles", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["ask", "--help"],
+        ["plugins"],
+        ["bundles", "--help"],
+        ["data", "check", "--help"],
+    ],
     ids=" ".join,
 )
 def test_costs_no_heavy_import(arguments):

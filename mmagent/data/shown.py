@@ -1,0 +1,126 @@
+"""The prompts of labelled data: the very ones that an agent makes, how long they are, and some to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from mmagent.data.labelled import Example, LabelledSet, Problem
+from mmagent.data.report import PromptReport, ShownPrompt
+from mmagent.errors import UserError
+
+if TYPE_CHECKING:
+    from mmagent.agent import Agent
+    from mmagent.compose import Composed
+    from mmagent.core import Soft
+    from mmagent.core.assemble import Row
+
+__all__ = ["Prompts"]
+
+SHOWN = 3
+Kind = tuple[str, int, str | None, tuple[str, ...] | None]
+
+
+class Prompts:
+    """The prompts of a set, each different one made once.
+
+    How long a prefix is hangs on the adapter alone, so one medium per modality is encoded and stands for all.
+    """
+
+    def __init__(self, labelled: LabelledSet, agent: Agent) -> None:
+        self._agent, self._labelled = agent, labelled
+        self._stand_ins: dict[str, Soft] = {}
+        self._made: dict[Kind, tuple[Composed, Row]] = {}
+        self._tails: dict[tuple[Kind, str], int] = {}
+        self._kinds = {_kind(example) for example in labelled}
+
+    def __len__(self) -> int:
+        """How many different prompts there are."""
+        return len(self._kinds)
+
+    def look(
+        self, examples: Sequence[Example], progress: Callable[[int], None] | None = None
+    ) -> tuple[PromptReport | None, list[Problem], str | None]:
+        """The report, the rows that are longer than the core reads, and why there is no report if so."""
+        if not examples:
+            return None, [], None
+        try:
+            shown = tuple(self._shown(example) for example in _different(examples))
+            lengths = []
+            for example in examples:
+                lengths.append(self._length(example))
+                if progress is not None:
+                    progress(len(self._made))
+        except UserError as error:
+            return None, [], f"no prompts are shown: {error}"
+        room = self._agent.core.max_positions
+        longest = max(range(len(examples)), key=lengths.__getitem__)
+        long = [
+            Problem(
+                example.row,
+                f"its prompt and answer take {length:,} tokens, and the core reads {room:,}.",
+                example.source.removeprefix(f"{self._labelled.source}, "),
+            )
+            for example, length in zip(examples, lengths, strict=True)
+            if room is not None and length > room
+        ]
+        return PromptReport(lengths[longest], examples[longest].row, room, shown), long, None
+
+    def _shown(self, example: Example) -> ShownPrompt:
+        modality = _modality(example)
+        prefixes = [self._agent.prefix(modality, source) for source in example.media[modality]]
+        self._stand_ins.setdefault(modality, prefixes[0])
+        composed = self._agent.compose(example.request(), modality, prefixes)
+        parts = (
+            part if isinstance(part, str) else f"<{modality}: {len(part)} tokens>" for part in composed.prompt
+        )
+        return ShownPrompt(example.row, "".join(parts), composed.write_answer(example.answer))
+
+    def _length(self, example: Example) -> int:
+        """Tokens of an example's prompt, of its answer, and one for its end."""
+        from mmagent.core.assemble import read, read_continuation
+
+        kind = _kind(example)
+        if kind not in self._made:
+            modality = _modality(example)
+            stand_in = self._stand_in(modality, example.media[modality][0])
+            prefixes = [stand_in] * len(example.media[modality])
+            composed = self._agent.compose(example.request(), modality, prefixes)
+            self._made[kind] = composed, read(self._agent.core, composed.prompt)
+        composed, row = self._made[kind]
+        tail = (kind, example.answer)
+        if tail not in self._tails:
+            answer = read_continuation(self._agent.core, row, composed.write_answer(example.answer))
+            self._tails[tail] = len(answer) + 1
+        return len(row) + self._tails[tail]
+
+    def _stand_in(self, modality: str, source: object) -> Soft:
+        if modality not in self._stand_ins:
+            self._stand_ins[modality] = self._agent.prefix(modality, source)
+        return self._stand_ins[modality]
+
+
+def _modality(example: Example) -> str:
+    if len(example.media) > 1:
+        raise UserError(
+            f"row {example.row} has {' and '.join(example.media)}, and an adapter reads one modality."
+        )
+    return next(iter(example.media))
+
+
+def _kind(example: Example) -> Kind:
+    """What a prompt's words depend on."""
+    modality = "+".join(example.media)
+    return modality, sum(map(len, example.media.values())), example.question, example.choices
+
+
+def _different(examples: Sequence[Example]) -> list[Example]:
+    """A few examples, with different answers as far as there are some, in the order of the rows."""
+    chosen: dict[str, Example] = {}
+    for example in examples:
+        chosen.setdefault(example.answer, example)
+        if len(chosen) == SHOWN:
+            break
+    rows = {example.row for example in chosen.values()}
+    more = (example for example in examples if example.row not in rows)
+    return sorted([*chosen.values(), *list(more)[: SHOWN - len(chosen)]], key=lambda example: example.row)
