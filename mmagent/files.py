@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from mmagent.errors import UserError
 
@@ -176,6 +177,33 @@ def staged(target: Path, *, marker: str, replace: bool) -> Iterator[Path]:
             staging.mkdir()
             yield staging
             _swap(staging, target, aside / "old")
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"{target} cannot be written: {error}. Choose another place or free some space."
+        ) from error
+
+
+@contextmanager
+def staged_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
+    """A file to write that becomes `target` when the block ends well, and vanishes when it does not.
+
+    An existing target is refused unless `replace` is given. Raises `UserError`, also where the disk refuses.
+    """
+    if target.is_dir():
+        raise UserError(f"{target} is a directory; a file is written there. Choose another name.")
+    if target.exists() and not replace:
+        raise UserError(f"{target} exists already. Choose another name, or replace it on purpose.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            with (aside / "new").open("xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(aside / "new", target)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:

@@ -79,16 +79,26 @@ def read_manifest(directory: Path) -> Manifest:
     """The manifest of the bundle in a directory. Raises `UserError` naming the file and the entry."""
     file = directory / MANIFEST
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"there is no bundle in {directory}: it holds no {MANIFEST}.") from error
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"{file} is not JSON: {error}. Restore it or fetch the bundle again.") from error
+    return parse_manifest(content, directory, str(file))
+
+
+def parse_manifest(content: bytes, directory: Path, where: str) -> Manifest:
+    """The manifest that a bundle.json holds, its places resolved in a directory; `where` names it in errors.
+
+    Raises `UserError`.
+    """
+    try:
+        raw = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON: {error}. Restore it or fetch the bundle again.") from error
     if not isinstance(raw, dict):
-        raise UserError(f"{file} must hold one JSON object. Restore it or fetch the bundle again.")
-    return _Entries(raw, str(file)).manifest(directory)
+        raise UserError(f"{where} must hold one JSON object. Restore it or fetch the bundle again.")
+    return _Entries(raw, where).manifest(directory)
 
 
 class _Entries:

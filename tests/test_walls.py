@@ -36,6 +36,7 @@ LIGHT = [
     "mmagent_cli.app",
     "mmagent_cli.ask",
     "mmagent_cli.bundles",
+    "mmagent_cli.bundles_travel",
     "mmagent_cli.cache_cmd",
     "mmagent_cli.data_cmd",
     "mmagent_cli.failure",

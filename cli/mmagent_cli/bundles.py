@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmagent.plugins import Plugins
-from mmagent_cli import failure
+from mmagent_cli import bundles_travel, failure
 from mmagent_cli.state import State
 from mmagent_cli.table import write_table
 
 if TYPE_CHECKING:
     from mmagent.bundle import BundleInfo
 
-group = typer.Typer(help="List the bundles there are, or show the card of one.", rich_markup_mode=None)
+group = typer.Typer(help="List, show and compare bundles; export, import, push, pull.", rich_markup_mode=None)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+bundles_travel.add_commands(group)
 
 
 def add(app: typer.Typer, plugins: Plugins, help: str) -> None:
@@ -28,7 +30,7 @@ def add(app: typer.Typer, plugins: Plugins, help: str) -> None:
 
 @group.callback(invoke_without_command=True)
 def bundles(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the bundles there are, or show the card of one."""
+    """List the bundles there are; each command below does something with one."""
     if context.invoked_subcommand is not None:
         return
     from mmagent.bundle import list_bundles
