@@ -108,7 +108,7 @@ def pull(
     ] = None,
     replace: Replace = False,
 ) -> None:
-    """Fetch a bundle from a hub, or from a directory that stands for one; verified before it appears."""
+    """Fetch a bundle from a hub or a directory; it is verified before it appears."""
     from mmagent.travel import pull_bundle
 
     with progress.patience(f"pulling {address}"):
@@ -122,7 +122,10 @@ def diff(
     b: Annotated[str, typer.Argument(help="The other bundle.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every tensor.")] = False,
 ) -> None:
-    """Tell what two bundles differ in: core, encoders, adapters, weights, memory, calibration, scores."""
+    """Tell what two bundles differ in, down to tensors and scores.
+
+    Core, encoders, adapters, weights, shot memory, calibration and scores are set side by side.
+    """
     from mmagent.travel import diff_bundles
 
     one, other = _bundle(context, a), _bundle(context, b)

@@ -21,6 +21,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,10 +146,8 @@ class ShardWriter:
         self.about = about
         self.pid = os.getpid()
         self.started = time.monotonic()
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{self.pid}-{secrets.token_hex(8)}{WRITING}"
-        # without a buffer, since a forked process would write out its copy of one
-        self._file = self.path.open("xb", buffering=0)
+        self._file = _created(self.path)
         self._at = 0
         self._rows: dict[bytes, tuple[int, int, int]] = {}  # digest: offset, n, crc
         self._write(MAGIC)
@@ -188,6 +187,7 @@ class ShardWriter:
         end = TRAILER.pack(self._at, len(rows), len(about), hashlib.sha256(told).digest(), MAGIC)
         with self._file as file:
             self._write(told + end)
+            file.truncate(self._at)
             os.fsync(file.fileno())
         published = self.path.with_suffix(PUBLISHED)
         os.rename(self.path, published)
@@ -195,7 +195,9 @@ class ShardWriter:
         return published
 
     def _write(self, data: bytes) -> None:
+        """Append; what a write that was interrupted has left is written over by the next one."""
         left = memoryview(data)
+        self._file.seek(self._at)
         while left:
             left = left[self._file.write(left) :]
         self._at += len(data)
@@ -206,6 +208,18 @@ class ShardWriter:
             self._file.close()
         with contextlib.suppress(OSError):
             self.path.unlink()
+
+
+def _created(path: Path, attempts: int = 3) -> FileIO:
+    """A new file, without a buffer, since a forked process would write out its copy of one."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return path.open("xb", buffering=0)
+        except FileNotFoundError:  # whoever cleans the cache has just removed the empty folder
+            attempts -= 1
+            if not attempts:
+                raise
 
 
 def _sync(folder: Path) -> None:

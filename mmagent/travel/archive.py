@@ -104,7 +104,7 @@ def _opened(file: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(file, "r:", encoding="utf-8") as tar:
             yield tar
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(
             f"{file} is no tar that can be read, or is cut off: {error}. "
             "Fetch it again; mmagent bundles export writes uncompressed tars."

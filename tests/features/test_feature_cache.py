@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ import torch
 from mmagent.errors import UserError
 from mmagent.feature_cache import FeatureCache, FeatureKey
 from mmagent.feature_cache import group as group_module
+from mmagent.feature_cache import shard as shard_module
 from mmagent.modality import Features
 
 # What a process of its own needs to write features that the test can tell apart.
@@ -190,6 +193,32 @@ def test_a_killed_writer_loses_only_what_it_had_not_published(place: Path) -> No
     os.utime(left, (0, 0))
     written(place, [4])
     assert not left.exists()  # the next writer clears away what nobody has touched for long
+
+
+def test_stopping_in_the_middle_of_a_write_keeps_what_was_before(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(FileIO):
+        """A file in whose third write somebody presses Ctrl-C."""
+
+        writes = 0
+
+        def write(self, data: Any) -> int:
+            self.writes += 1
+            if self.writes != 3:
+                return super().write(data)
+            super().write(bytes(data)[:20] + bytes(5000))
+            raise KeyboardInterrupt
+
+    def created(path: Path) -> FileIO:
+        path.parent.mkdir(parents=True)
+        return Stopped(path, "xb")
+
+    monkeypatch.setattr(shard_module, "_created", created)
+    with pytest.raises(KeyboardInterrupt):
+        written(place, [1, 2])
+    assert holds(place, [1])
+    assert FeatureCache(place).missing(keys([2])) == keys([2])
 
 
 def test_a_shard_cut_off_anywhere_is_set_aside(place: Path, caplog: pytest.LogCaptureFixture) -> None:
