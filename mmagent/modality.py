@@ -66,7 +66,7 @@ class Reader(Protocol):
     """The working half of a modality; made without arguments."""
 
     def load(self, source: object) -> Any:
-        """The raw value of a path, bytes, "-" (stdin) or an in-memory object. Raises `UserError`."""
+        """The raw value of a path, bytes, an open file, "-" (stdin) or an object. Raises `UserError`."""
 
     def describe(self, raw: Any) -> str:
         """One line for people about a raw value."""

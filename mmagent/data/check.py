@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mmagent.data.labelled import SPLITS, LabelledSet, Problem
+from mmagent.data.labelled import SPLITS, Example, LabelledSet, Problem
 from mmagent.data.media import Seen, look
 from mmagent.data.report import CheckReport, PromptReport
 from mmagent.errors import did_you_mean
@@ -59,6 +59,7 @@ def check(
         problems += long
         notes += [note] if note else []
     problems += _leaks(labelled, seen)
+    problems.sort(key=lambda problem: problem.row or 0)  # what is about the whole comes first
     return CheckReport(
         source=labelled.source,
         format=labelled.format,
@@ -150,7 +151,7 @@ def _leaks(labelled: LabelledSet, seen: Seen) -> list[Problem]:
     """Rows whose media and question stand in another split too."""
     found = []
     for group in seen.groups(labelled):
-        first = {}
+        first: dict[str | None, Example] = {}
         for example in group:
             first.setdefault(example.split, example)
         if len(first) < 2:
@@ -159,7 +160,7 @@ def _leaks(labelled: LabelledSet, seen: Seen) -> list[Problem]:
         for other in others:
             what = f"its media and question stand in {one.split} too ({seen.where(one)})."
             found.append(Problem(other.row, what, f"{seen.where(other)} in {other.split}"))
-    return sorted(found, key=lambda problem: problem.row or 0)
+    return found
 
 
 def _conflicts(labelled: LabelledSet, seen: Seen) -> list[str]:

@@ -172,7 +172,7 @@ def _notes(examples: Sequence[Example], columns: Columns, maker: Maker, asked: s
 def _names_by_column(
     table: Table, columns: Columns, given: Mapping[str, str] | None
 ) -> dict[str, Mapping[str, str]]:
-    found = {name: _numbered(names) for name, names in table.names.items()}
+    found: dict[str, Mapping[str, str]] = {name: _numbered(names) for name, names in table.names.items()}
     if given is not None:
         found.update({name: given for name in (columns.answer, columns.answers) if name is not None})
     return found

@@ -119,8 +119,8 @@ class CheckReport:
         rows = [(self.kind, *(name or "no split" for name in names))]
         rows.append(("all", *(f"{self.splits[name]:,}" for name in names)))
         for label in order[:SHOWN_LABELS]:
-            counts = (self.labels.get(name, {}).get(label, 0) for name in names)
-            rows.append((_short(label), *(f"{count:,}" for count in counts)))
+            found = (self.labels.get(name, {}).get(label, 0) for name in names)
+            rows.append((_short(label), *(f"{count:,}" for count in found)))
         more = len(order) - SHOWN_LABELS
         return _aligned(rows, right=True) + (f"\n  and {more:,} more" if more > 0 else "")
 

@@ -60,7 +60,8 @@ class Maker:
                 wrong.append(str(error))
         if not media and not wrong:
             wrong.append(f"it has no {' and no '.join(self._columns.media)}.")
-        choices, answers = None, ()
+        choices: tuple[str, ...] | None = None
+        answers: tuple[str, ...] = ()
         try:
             choices = self._choices(row)
             answers = self._answers(row, choices)
