@@ -151,8 +151,10 @@ class Senses:
         reader = self._reader(modality)
         if location is None:
             return reader, self._wake(modality).encoder
-        options = {"device": self._device, "dtype": torch.float32, "trust_remote_code": self._trust}
-        return reader, reader.load_encoder(location, **options)
+        made = reader.load_encoder(
+            location, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
+        )
+        return reader, made
 
     def memory_settings(self, modality: str) -> MemorySettings:
         """How this sense's shots are compared."""
