@@ -91,21 +91,6 @@ def symmetries(x: Tensor, which: Tensor) -> Tensor:
     return out
 
 
-def compose(parts: list[Tensor], places: list[Tensor]) -> Tensor:
-    """Dark strokes of several drawings on one white ground.
-
-    Each part is (B, 3, S, S) in -1..1, its place (B, 3): scale, and the centre's shift right and down in
-    half sides.
-    """
-    ink = torch.zeros_like(parts[0])
-    for part, place in zip(parts, places, strict=True):
-        scale, zero = place[:, 0], torch.zeros(len(place))
-        theta = torch.stack([1 / scale, zero, -place[:, 1] / scale, zero, 1 / scale, -place[:, 2] / scale], 1)
-        grid = F.affine_grid(theta.view(-1, 2, 3), list(part.shape), align_corners=False)
-        ink = torch.maximum(ink, F.grid_sample(1 - part, grid, mode="bilinear", align_corners=False))
-    return 1 - ink
-
-
 PHOTO = {"zoom": (0.75, 1.05), "shift": 0.12, "mirror": True}
 SMALL_PHOTO = {"zoom": (0.8, 1.05), "shift": 0.14, "mirror": True}
 DRAWING = {"zoom": (0.85, 1.2), "shift": 0.1, "turn": math.pi / 16, "shear": 0.15, "fill": 1.0}

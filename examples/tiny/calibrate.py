@@ -2,41 +2,37 @@
 
     python examples/tiny/calibrate.py --data DIR --bundle DIR
 
-The development part: pictures kept out of training that the table does not use, and invented characters.
+The development part: pictures kept out of training that the table does not use, and characters made of
+strokes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import questions as ask_about
-from characters import character, draw_character
 from evaluate import Table
-from look import FIRST_UNSEEN
 from make_bundle import fit_confidence
-from pictures import Source
+from pictures import Source, omniglot
 from questions import Asked
+from strokes import FIRST_UNSEEN, Strokes
 
 from mmagent import Agent
 from mmagent.bundle import CARD, Bundle
 from mmagent.manifest import MANIFEST
 
 
-def unseen_letters(n: int, each: int) -> Source:
-    """Invented characters that neither training nor the fit of words and memory has drawn."""
-    import random
-
-    rng = random.Random("calibrate")
-    drawn, labels = [], []
-    for i in range(n):
-        strokes = character(2 * FIRST_UNSEEN + i)
-        drawn += [np.asarray(draw_character(strokes, rng)) for _ in range(each)]
-        labels += [f"invented {i}"] * each
-    return Source(np.stack(drawn), labels, [{} for _ in labels])
+def unseen_letters(data: Path, n: int, each: int) -> Source:
+    """Made characters that neither training nor the fit of words and memory has drawn."""
+    rng, strokes = random.Random("calibrate"), Strokes(omniglot(data, "train"))
+    numbers = [2 * FIRST_UNSEEN + i for i in range(n) for _ in range(each)]
+    drawn = [np.asarray(strokes.draw(strokes.character(number), rng)) for number in numbers]
+    return Source(np.stack(drawn), [f"made {number}" for number in numbers], [{} for _ in numbers])
 
 
 def rewrite(path: Path, changes: dict[str, Any], card: str | None = None) -> Bundle:
@@ -67,7 +63,7 @@ def collect(agent: Agent, data: Path, limit: int | None) -> dict[str, list[tuple
     shapes = held["easy_vqa"]
     told = zip(shapes.pictures, ask_about.easy_captions(shapes), strict=True)
     out["caption"] = table.captions("captions", [Asked(p, "", s, "") for p, s in told if s][:n]).sure
-    letters = unseen_letters(40, 8)
+    letters = unseen_letters(data, 40, 8)
     count = min(n, 200)
     out["fewshot"] = table.binding(
         "context", ask_about.episodes(letters, count, 2, 5), memory=False, controls=False

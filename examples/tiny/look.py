@@ -24,22 +24,19 @@ from augment import (
     affine,
     invert_some,
     light,
-    resize,
     symmetries,
     to_tensor,
 )
-from characters import character, draw_character
-from composed import Composer
 from pictures import SIDE, Source, caltech101, cifar10, easy_vqa, mnist, omniglot, twemoji
 from scenes import Scene, draw, random_scene
 from sight_words import N_LEVELS
 from soft import scene_line
+from strokes import FIRST_UNSEEN, Strokes
 from torch import Tensor
 from tqdm import tqdm
 from transformers import ResNetModel
 
 Told = tuple[str, list[say.Statement]]  # what the picture shows, as `soft.written` reads it, and sentences
-FIRST_UNSEEN = 1_000_000  # invented characters from this number on were never drawn in training
 
 
 @torch.no_grad()
@@ -124,12 +121,12 @@ def _looks(data: Path, counts: dict[str, int], views: Path) -> Iterator[tuple[st
             [("character|", say.character_statements()) for _ in at],
         ),
     )
-    composer = Composer(letters)
+    strokes = Strokes(letters)
     yield from cut(
-        "composed",
-        counts["composed"],
+        "made",
+        counts["made"],
         lambda at: (
-            affine(composer.draw(at.tolist(), rng), SIDE, gen, **DRAWING),
+            affine(drawings(strokes, at.tolist(), rng), SIDE, gen, **DRAWING),
             [("character|", say.character_statements()) for _ in at],
         ),
     )
@@ -193,21 +190,19 @@ def look_all(
 def unseen_characters(
     encoder: ResNetModel, letters: Source, n: int, each: int, dtype: torch.dtype, first: int = FIRST_UNSEEN
 ) -> Tensor:
-    """Pooled features (n, each, d) of characters that no training step has drawn: half composed, half
-    invented.
-    """
-    rng, gen, composer = random.Random("unseen"), torch.Generator().manual_seed(2), Composer(letters)
+    """Pooled features (n, each, d) of characters that no training step has drawn."""
+    rng, gen, strokes = random.Random("unseen"), torch.Generator().manual_seed(2), Strokes(letters)
     out = []
     for i in range(first, first + n):
-        if i % 2:
-            x = affine(composer.draw([i] * each, rng), SIDE, gen, **DRAWING)  # type: ignore[arg-type]
-        else:
-            x = resize(
-                to_tensor(np.stack([np.asarray(draw_character(character(i), rng)) for _ in range(each)])),
-                SIDE,
-            )
+        x = affine(drawings(strokes, [i] * each, rng), SIDE, gen, **DRAWING)  # type: ignore[arg-type]
         out.append(see(encoder, x, dtype)[1])
     return torch.stack(out)
+
+
+def drawings(strokes: Strokes, numbers: list[int], rng: random.Random) -> Tensor:
+    """(B, 3, 96, 96) in -1..1: a new drawing of each numbered character made of strokes."""
+    drawn = [np.asarray(strokes.draw(strokes.character(n), rng, SIDE)) for n in numbers]
+    return to_tensor(np.stack(drawn))
 
 
 def scatter(classes: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -46,10 +46,10 @@ def by_label(pooled: Tensor, labels: list[str]) -> list[Tensor]:
 
 
 def domains_of(
-    encoder: ResNetModel, photos: Source, letters: Source, dtype: torch.dtype, invented: int
+    encoder: ResNetModel, photos: Source, letters: Source, dtype: torch.dtype, n_unseen: int
 ) -> list[list[Tensor]]:
     """Characters (new ones never drawn in training, and alphabets of it) and photographs, by class."""
-    unseen = list(unseen_characters(encoder, letters, invented, 10, dtype))
+    unseen = list(unseen_characters(encoder, letters, n_unseen, 10, dtype))
     known = by_label(pooled_of(encoder, letters, dtype), letters.labels)
     return [unseen + known, by_label(pooled_of(encoder, photos, dtype), photos.labels)]
 

@@ -36,16 +36,20 @@ from mmagent_adapters.visual_words import VisualWords, build
 class Size:
     """How much of everything: the shipped bundle, or a smoke test of the whole way."""
 
-    core_rounds: tuple[int, ...] = (1550, 2650)
+    core_rounds: tuple[tuple[int, float], ...] = ((1550, 0.006), (2650, 0.006), (160, 0.0015))
     core_tokens: int = 4608
-    sight_rounds: tuple[Round, ...] = (Round(3300, 2200, 2.5e-3), Round(4400, 2800, 2e-3))
+    sight_rounds: tuple[Round, ...] = (
+        Round(3300, 2200, 0.015),
+        Round(4400, 2800, 0.015),
+        Round(3300, 2200, 0.015),
+    )
     sight_scale: float = 1.0
     views: int = 5
     limit: int | None = None
     tokenizer_documents: int = 40_000
-    invented: int = 400
+    unseen: int = 400
     warm_steps: int = 3000
-    prefix_steps: int = 700
+    prefix_steps: int = 240
     prefix_batch: int = 80
     counts: dict[str, int] = field(
         default_factory=lambda: {
@@ -55,7 +59,7 @@ class Size:
             "easy_vqa": 4_000,
             "mnist": 7_000,
             "omniglot": 1_800,
-            "composed": 1_800,
+            "made": 1_800,
             "twemoji": 2_500,
         }
     )
@@ -64,14 +68,14 @@ class Size:
 SIZES = {
     "full": Size(),
     "smoke": Size(
-        core_rounds=(2, 1),
+        core_rounds=((2, 0.006), (1, 0.0015)),
         core_tokens=700,
-        sight_rounds=(Round(1, 1, 2.5e-3), Round(1, 0, 2e-3)),
+        sight_rounds=(Round(1, 1, 0.015), Round(1, 0, 0.015)),
         sight_scale=0.1,
         views=1,
         limit=64,
         tokenizer_documents=800,
-        invented=24,
+        unseen=24,
         warm_steps=2,
         prefix_steps=2,
         prefix_batch=4,
@@ -127,7 +131,6 @@ def run(data: Path, models: Path, work: Path, out: Path, size: Size, seed: int =
             tokenizer,
             work / "core",
             rounds=size.core_rounds,
-            peak=0.006,
             seed=seed,
             dtype=dtype,
             tokens=size.core_tokens,
@@ -155,7 +158,7 @@ def run(data: Path, models: Path, work: Path, out: Path, size: Size, seed: int =
     look_all(data, views, encoder, work / "look", size.counts, dtype)
     frozen = checksum(core), checksum(encoder)
     domains = domains_of(
-        encoder, caltech101(data, "train", SIDE, size.limit), omniglot(data, "train"), dtype, size.invented
+        encoder, caltech101(data, "train", SIDE, size.limit), omniglot(data, "train"), dtype, size.unseen
     )
     kept = Kept(work / "look")
     adapter = new_adapter(core, tokenizer, fit_words(domains))
@@ -169,7 +172,7 @@ def run(data: Path, models: Path, work: Path, out: Path, size: Size, seed: int =
         work / "prefix",
         steps=size.prefix_steps,
         batch=size.prefix_batch,
-        peak=1e-3,
+        peak=2e-4,
         seed=seed,
         dtype=dtype,
         check=check,

@@ -126,14 +126,13 @@ def train_core(
     tokenizer: PreTrainedTokenizerFast,
     out: Path,
     *,
-    rounds: tuple[int, ...],
-    peak: float,
+    rounds: tuple[tuple[int, float], ...],
     seed: int,
     dtype: torch.dtype,
     tokens: int = 4608,
     every: int = 200,
 ) -> None:
-    """Train as many steps of `tokens` tokens as `rounds` says, the rate starting anew in each round.
+    """Train in rounds of (steps of `tokens` tokens, peak rate), the rate starting anew in each round.
 
     `out`/state.pt resumes it, `out`/core is the result. First come lists of keys and their new names, then
     episodes that are plain copies of one or two shots; they harden whenever the core has mastered them
@@ -143,7 +142,7 @@ def train_core(
     torch.manual_seed(seed)
     core = new_core(tokenizer).train()
     batches = Batches(tokenizer, real_text(data), seed=seed, tokens=tokens)
-    opts = optimisers(core, peak)
+    opts = optimisers(core, rounds[0][1])
     state, start, hardness = out / "state.pt", 0, -0.2
     out.mkdir(parents=True, exist_ok=True)
     if state.exists():
@@ -152,11 +151,11 @@ def train_core(
         for opt, saved in zip(opts, kept["optimisers"], strict=True):
             opt.load_state_dict(saved)
         start, hardness = kept["step"], kept["hardness"]
-    plan = [factor(step, steps) for steps in rounds for step in range(steps)]
+    plan = [peak * factor(step, steps) for steps, peak in rounds for step in range(steps)]
     began, smooth = time.time(), 0.0
     for step in range(start, len(plan)):
-        for opt, lr in zip(opts, (peak, peak * 0.25), strict=True):
-            opt.param_groups[0]["lr"] = lr * plan[step]
+        for opt, share in zip(opts, (1.0, 0.25), strict=True):
+            opt.param_groups[0]["lr"] = share * plan[step]
             opt.zero_grad(set_to_none=True)
         parts = batches.batch(step, hardness)
         weight = sum(float(part.weights[:, 1:].sum()) for part in parts)

@@ -134,7 +134,7 @@ SHARE = {
     "easy_vqa": 0.08,
     "mnist": 0.05,
     "omniglot": 0.03,
-    "composed": 0.04,
+    "made": 0.04,
     "twemoji": 0.02,
 }
 

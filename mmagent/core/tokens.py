@@ -10,12 +10,14 @@ whose own tokens are then cut off.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 __all__ = ["TextStream", "Tokens", "load_tokenizer"]
 
 _ANCHORS = ("\n", "|", "0", "a")
+KEPT_TEXTS, KEPT_LENGTH = 4096, 2000  # texts whose ids are remembered, and how long they may be
 _BROKEN = "\ufffd"  # what an unfinished UTF-8 sequence decodes to
 
 
@@ -61,14 +63,18 @@ class Tokens:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+        self._remembered = lru_cache(KEPT_TEXTS)(self._encode)
         self.bos: tuple[int, ...] = _leading(tokenizer)
         anchored = self._after("\n", "x")
         self._adds_space = anchored is not None and anchored != self.encode("x")
         self._anchor = self.encode("a")[-1:]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text that begins a prompt, without special tokens of the tokenizer's own."""
-        return [int(i) for i in self.tokenizer.encode(text, add_special_tokens=False, verbose=False)]
+        """Ids of a text that begins a prompt, without special tokens of the tokenizer's own.
+
+        Short texts are remembered: many prompts share their shots and their template.
+        """
+        return list(self._remembered(text) if len(text) <= KEPT_LENGTH else self._encode(text))
 
     def follow(self, text: str, before: str = "") -> list[int]:
         """Ids of a text that stands after `before`, or after soft tokens where there is no text before it."""
@@ -91,6 +97,9 @@ class Tokens:
     def stream(self, stop: Sequence[str] = ()) -> TextStream:
         """A reader for ids that come one by one and continue a prompt."""
         return TextStream(self, self._anchor, stop)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(int(i) for i in self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
     def _after(self, before: str, text: str) -> list[int] | None:
         """Ids of `text` cut from those of `before + text`; None where the two merge across the seam."""

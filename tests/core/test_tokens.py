@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,3 +133,25 @@ def test_what_only_looked_like_a_stop_string_is_shown(llama: Core) -> None:
 def test_the_earliest_stop_string_wins(llama: Core) -> None:
     _, stream = read_back(llama.tokens, llama.tokens.encode("abcdef"), ("ef", "cd"))
     assert stream.text == "ab"
+
+
+def test_a_text_is_tokenised_once_and_its_ids_cannot_be_spoilt(
+    llama: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = Tokens(llama.tokenizer)
+    asked: list[str] = []
+    encode = llama.tokenizer.encode
+
+    def counted(text: str, **options: Any) -> Any:
+        asked.append(text)
+        return encode(text, **options)
+
+    monkeypatch.setattr(llama.tokenizer, "encode", counted)
+    first = tokens.encode("once upon a time")
+    wanted = list(first)
+    first.append(-1)
+    assert tokens.encode("once upon a time") == wanted
+    assert asked.count("once upon a time") == 1
+    long = "once " * 1000
+    assert tokens.encode(long) == tokens.encode(long)
+    assert asked.count(long) == 2, "a long text is not kept"
