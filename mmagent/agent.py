@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from mmagent.bundle import Bundle
-    from mmagent.core import Core, Soft
+    from mmagent.core import ChoiceScore, Core, Soft
     from mmagent.modality import Encoder, Features, Reader
     from mmagent.plugins import Plugins
 
@@ -165,6 +165,49 @@ class Agent:
         found = self._answers(requests, options, max(1, batch_size), None, progress)
         return [found[at] for at in range(len(requests))]
 
+    def likelihoods(
+        self,
+        requests: Sequence[Request],
+        answers: Sequence[str],
+        *,
+        batch_size: int = 32,
+        progress: Callable[[int, int], None] | None = None,
+        memory: bool = True,
+        prompt: str | Path | None = None,
+        seed: int = 0,
+        context_shots: int | None = None,
+    ) -> list[ChoiceScore | UserError]:
+        """How probable a given answer to each request is: what a perplexity is made of.
+
+        The prompts are those of `ask_many`. What is wrong with one request comes back in its place.
+        """
+        options = Options(memory, prompt, seed=seed, context_shots=context_shots)
+        self._composer.check(options)
+        jobs, errors = self._composed(requests, options, batch_size)
+        found: dict[int, ChoiceScore | UserError] = {**errors}
+        for batch in batches(jobs, batch_size):
+            found.update(self._decoder.likelihood(batch, answers))
+            if progress is not None:
+                progress(len(found), len(requests))
+        return [found[at] for at in range(len(requests))]
+
+    def read(
+        self,
+        request: Request,
+        *,
+        memory: bool = True,
+        prompt: str | Path | None = None,
+        seed: int = 0,
+        context_shots: int | None = None,
+    ) -> Composed:
+        """What the core reads for a request, media and shots in their places. Raises UserError."""
+        options = Options(memory, prompt, seed=seed, context_shots=context_shots)
+        self._composer.check(options)
+        jobs, errors = self._composed([request], options, 1)
+        for error in errors.values():
+            raise error
+        return jobs[0].composed
+
     def shots(self, shots: ShotsLike) -> Sequence[Shot]:
         """Shots from a file, a folder, or one by one; what `ask` does with its `shots`. Raises UserError."""
         if isinstance(shots, str | Path):
@@ -215,8 +258,8 @@ class Agent:
     ) -> dict[int, Answer | UserError]:
         """Answers and errors by the request's index."""
         self._composer.check(options)
-        found: dict[int, Answer | UserError] = {}
-        jobs = self._composed(requests, options, batch_size, found)
+        jobs, errors = self._composed(requests, options, batch_size)
+        found: dict[int, Answer | UserError] = {**errors}
         for batch in batches(jobs, batch_size):
             found.update(self._decoder.answer(batch, options, on_text))
             if progress is not None:
@@ -226,25 +269,22 @@ class Agent:
         return found
 
     def _composed(
-        self,
-        requests: Sequence[Request],
-        options: Options,
-        batch_size: int,
-        found: dict[int, Answer | UserError],
-    ) -> list[Job]:
-        """Perceive all media, a batch at a time, and make the prompts; errors go to `found`."""
+        self, requests: Sequence[Request], options: Options, batch_size: int
+    ) -> tuple[list[Job], dict[int, UserError]]:
+        """Perceive all media, a batch at a time, and make the prompts; errors by the request's index."""
         start = time.perf_counter()
         perceived = Perceived(self._senses, requests, batch_size)
         encode = (time.perf_counter() - start) / max(1, len(requests))
-        jobs = []
+        jobs: list[Job] = []
+        errors: dict[int, UserError] = {}
         for index, request in enumerate(requests):
             start = time.perf_counter()
             try:
                 percepts, shots = perceived.of(request)
                 composed = self._composer.compose(request, percepts, shots, options)
             except UserError as error:
-                found[index] = error
+                errors[index] = error
                 continue
             seconds = {"encode": encode, "prompt": time.perf_counter() - start}
             jobs.append(Job(index, composed, seconds))
-        return jobs
+        return jobs, errors

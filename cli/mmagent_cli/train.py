@@ -16,6 +16,7 @@ from mmagent.plugins import Plugins
 from mmagent.training.settings import TrainSettings, field_help, from_toml
 from mmagent_cli import failure, progress
 from mmagent_cli.bundles import complete_bundle
+from mmagent_cli.eval import tell
 from mmagent_cli.state import State
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run into the same --out stopped.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="DIR", help="Where the report is written; else beside the bundle."),
+    ] = None,
     device: Annotated[str | None, typer.Option("--device", help="cuda, mps or cpu.")] = None,
     dtype: Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or auto.")] = None,
     **given: Any,
@@ -67,11 +72,14 @@ def run(
     settings = settings.changed({name: value for name, value in given.items() if value is not None})
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already. Name another --out, or take it away first.")
+    report = report or out.with_name(f"{out.name}-report")
     examples = _read(data, question, column or [], state.plugins)
     examples.demand_sound()
+    from mmagent.evaluation.page import demand_place
     from mmagent.training.loop import Interrupted, asked_to_stop
     from mmagent.training.run import prepare, train
 
+    demand_place(report)
     with progress.patience(f"loading {bundle}"):
         from mmagent.agent import Agent
 
@@ -85,6 +93,33 @@ def run(
         except Interrupted as error:
             raise UserError(f"{error}. Go on with the same command and --resume.") from error
     _say_what_came(done, out)
+    again = ["mmagent", "eval", "--data", data, "--bundle", str(out), "--split", "validation"]
+    again += [*(["--question", question] if question else []), *_each("--column", column or [])]
+    _report(done, prepared, examples, report, settings.seed, [*again, "--controls", "blind"])
+
+
+def _report(
+    done: Trained, prepared: Prepared, data: LabelledSet, out: Path, seed: int, command: list[str]
+) -> None:
+    """Measure the bundle on its validation rows, say the verdict, and write the report.
+
+    The bundle is there already, so what goes wrong here is told and is no failure of the command.
+    """
+    from mmagent.training.report import report_on
+
+    try:
+        with progress.stages() as advance:
+            command = [*command, "--seed", str(seed)]
+            found = report_on(done, prepared, data, out, seed=seed, command=command, progress=advance)
+    except UserError as error:
+        failure.say(f"the bundle is whole, and no report was written: {error}")
+        return
+    tell(found)
+    failure.say(f"the report is in {out}")
+
+
+def _each(option: str, values: list[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
 
 
 def _read(source: str, question: str | None, columns: list[str], plugins: Plugins) -> LabelledSet:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 
+from mmagent.data.identity import content_of
 from mmagent.data.labelled import Example, LabelledSet
 from mmagent.errors import UserError
 
@@ -80,24 +80,7 @@ def _key(example: Example, seed: int, labelled: LabelledSet) -> str:
     for modality, sources in example.media.items():
         for source in sources:
             digest.update(f"\n{modality}:".encode())
-            digest.update(_content(source, example.row, labelled.base))
+            digest.update(content_of(source, example.row, labelled.base))
     if labelled.kind != "caption":
         digest.update(f"\n?{example.question}".encode())
     return digest.hexdigest()
-
-
-def _content(source: object, row: int, base: str | None) -> bytes:
-    """What a source is, the same on every machine: its path below the data, or the hash of what it holds."""
-    if isinstance(source, str | Path):
-        path = Path(source)
-        if base is not None and path.is_relative_to(base):
-            path = path.relative_to(base)
-        return path.as_posix().encode()
-    if isinstance(source, bytes | bytearray):
-        return hashlib.sha256(source).digest()
-    if callable(read := getattr(source, "read", None)):
-        return hashlib.sha256(read()).digest()
-    if callable(tobytes := getattr(source, "tobytes", None)):  # pictures and arrays in memory
-        shape = getattr(source, "shape", None) or getattr(source, "size", None)
-        return hashlib.sha256(repr(shape).encode() + tobytes()).digest()
-    return f"row {row}".encode()

@@ -125,6 +125,7 @@ def train(
 
     Raises `UserError` where `out` is there already, and what `fine_tune` raises.
     """
+    from mmagent.data.identity import identity
     from mmagent.training.bundle import write_trained
     from mmagent.training.card import card_of
 
@@ -143,6 +144,7 @@ def train(
         "data": data.source,
         "format": data.format,
         "columns": dict(data.columns),
+        "rows_sha256": identity(data),
         "settings": settings.as_json(),
         "split": {"made_here": prepared.made_split, **prepared.split},
         "began_as": prepared.began_as,
