@@ -130,7 +130,7 @@ class Examiner:
 
         Raises UserError where a row cannot be answered: a score over the others would be another score.
         """
-        options = {"memory": self.memory, "batch_size": self.batch_size, "seed": self.seed}
+        options: dict[str, Any] = {"memory": self.memory, "batch_size": self.batch_size, "seed": self.seed}
 
         def answer(requests: Sequence[Request], places: Sequence[int], more: Mapping[str, Any]) -> Any:
             return self.agent.ask_many(requests, max_tokens=self.max_tokens, **options, **more)

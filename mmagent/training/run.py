@@ -56,7 +56,8 @@ class Prepared:
     def share(self) -> float:
         """What trains, of all weights of core and adapter, 0 to 1."""
         own = sum(count for *_, count in self.parameters())
-        return own / (own + sum(p.numel() for p in self.agent.core.model.parameters()))
+        frozen = sum(int(p.numel()) for p in self.agent.core.model.parameters())
+        return own / (own + frozen)
 
 
 @dataclass(frozen=True, eq=False)
