@@ -127,7 +127,9 @@ def _shown(value: float | None, metric: str) -> str:
         return "infinite"  # JSON has no word for it
     if metric in SHARES:
         return f"{100 * value:.1f}"
-    return f"{value:.3g}" if metric == "perplexity" else f"{value:.3f}"
+    if metric == "perplexity":
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:.3f}"
 
 
 def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

@@ -114,7 +114,7 @@ def _scores(figure: Any, report: Report, ink: _Ink) -> None:
         )
     axes.set_yticks(range(len(systems)), [system["name"] for system in systems])
     axes.set_ylim(len(systems) - 0.5, -0.5)
-    axes.set_xlim(0, 108)
+    axes.set_xlim(-2, 110)
     axes.set_xticks(range(0, 101, 20))
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("per cent", color=ink.text, fontsize=9)
@@ -150,6 +150,10 @@ def _confusion(figure: Any, report: Report, ink: _Ink) -> None:
     axes.grid(visible=False)
     shades = LinearSegmentedColormap.from_list("page", [ink.paper, ink.accent])
     axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
+    for edge in range(len(rows) + 1):
+        axes.axhline(edge - 0.5, color=ink.faint, alpha=0.4, linewidth=0.8)
+    for edge in range(len(columns) + 1):
+        axes.axvline(edge - 0.5, color=ink.faint, alpha=0.4, linewidth=0.8)
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(rows)), rows)
     if len(rows) <= NUMBERED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmagent.files import sha256_of
@@ -40,7 +41,7 @@ def settings_of(agent: Agent, part: Part, **asked: Any) -> dict[str, Any]:
             "sha256": sha256_of(bundle.path / MANIFEST),
         },
         "core": {
-            "place": str(bundle.core),
+            "place": "core" if Path(bundle.core).is_relative_to(bundle.path) else str(bundle.core),
             "sha256": core.fingerprint(),
             "device": str(core.device.type),
             "dtype": str(core.dtype).removeprefix("torch."),

@@ -228,6 +228,18 @@ def test_choices_are_chosen_from(agent, read, cache, seen):
     assert all(request.choices == ("red", "blue") for calls in seen.calls for request in calls)
 
 
+def test_answers_of_several_people_are_judged_together(agent, read, cache):
+    people = ["red"] * 2 + ["rose"] * 8
+    rows = [{"image": f"test/red/{at}.png", "question": QUESTION, "answers": people} for at in (4, 5)]
+    found = evaluate(agent, read(rows), controls=(), resamples=50, cache=cache)
+    assert found.main.adapter.judge == "VQA accuracy"
+    said = Result("x", found.main.adapter.rows, "VQA accuracy").answered("y", ["rose", "red"])
+    assert [row.wanted for row in found.main.adapter.rows] == [tuple(people)] * 2
+    assert [row.correct for row in said.rows] == pytest.approx([1.0, 0.6])
+    exact = evaluate(agent, read(rows), controls=(), judge="exact match", resamples=50, cache=cache)
+    assert [row.wanted for row in exact.main.adapter.rows] == [("rose", "red")] * 2
+
+
 def test_log_probabilities_are_those_of_the_core(agent, data, cache):
     found = evaluate(agent, data, controls=("blind",), baselines=(), resamples=50, cache=cache)
     for result, control in ((found.main.adapter, None), (found.main.controls["blind"], "blind")):
@@ -346,6 +358,13 @@ def test_a_row_that_cannot_be_answered_is_no_wrong_answer(agent, read, cache, tm
         UserError, match=r"1 of 2 rows cannot be answered by the adapter.*row 2.*not a picture"
     ):
         evaluate(agent, read(rows), resamples=50, cache=cache)
+
+
+def test_data_with_a_fault_are_refused(agent, read, seen):
+    data = read([{"image": "test/red/4.png", "label": "red"}, {"image": "no.png", "label": "blue"}])
+    with pytest.raises(UserError, match=r"no file no\.png"):
+        evaluate(agent, data)
+    assert seen.calls == []
 
 
 def test_settings_say_what_the_numbers_hang_on(agent, data, cache):
