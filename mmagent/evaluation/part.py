@@ -78,7 +78,7 @@ def choose(labelled: LabelledSet, trained: TrainedOn | None, split: str | None =
         if not labelled.part("validation"):
             labelled = labelled.with_split(_made_then(trained, labelled))
             notes.append(
-                f"the data name no validation rows; those by which {trained.name!r} was chosen are taken."
+                f"the data name no validation rows; those by which {trained.name!r} was chosen count as such."
             )
     elif trained is not None and _place(trained.source) == _place(labelled.source):
         warnings.append(
@@ -146,7 +146,7 @@ def _overlap(examples: Sequence[Example], trained: TrainedOn) -> list[str]:
         )
     if judged:
         lines.append(
-            f"the best state of {trained.name!r} was chosen by {judged:,} {of}, so the score is a little too "
+            f"The best state of {trained.name!r} was chosen by {judged:,} {of}, so the score is a little too "
             "good."
         )
     return lines
