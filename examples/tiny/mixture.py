@@ -110,8 +110,8 @@ class Mixture:
             n = max(2, round(share * scale))
             x, target = getattr(self, "_" + kind)(n, side, np_rng, rng, gen)
             pictures.append(x)
-            parts[kind] = (slice(start, start + n), target)
-            start += n
+            parts[kind] = (slice(start, start + len(x)), target)
+            start += len(x)
         return torch.cat(pictures).contiguous(memory_format=torch.channels_last), parts
 
     def _pick(self, kind: str, n: int, np_rng: Any) -> tuple[Tensor, Tensor]:

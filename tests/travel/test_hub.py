@@ -129,7 +129,7 @@ def run(hub: Hub, place: Path, *words: str) -> tuple[int, str]:
     proxies = {"http_proxy", "https_proxy", "all_proxy"}
     env = {name: value for name, value in os.environ.items() if name.lower() not in proxies}
     env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(place / "hf"), "HF_TOKEN": "hf_of_nobody"}
-    env |= {"XDG_CACHE_HOME": str(place / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    env |= {"XDG_CACHE_HOME": str(place / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"}
     call = [sys.executable, "-m", "mmagent_cli", "bundles", *words]
     done = subprocess.run(call, cwd=place, env=env, capture_output=True, text=True, timeout=100)
     return done.returncode, done.stderr
