@@ -145,7 +145,7 @@ class Agent:
         self,
         requests: Sequence[Request],
         *,
-        batch_size: int = 32,
+        batch_size: int = 64,
         progress: Callable[[int, int], None] | None = None,
         memory: bool = True,
         prompt: str | Path | None = None,

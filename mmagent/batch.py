@@ -75,7 +75,7 @@ def run_batch(
     *,
     resume: bool = False,
     shots: ShotsLike = (),
-    batch_size: int = 32,
+    batch_size: int = 64,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> BatchReport:

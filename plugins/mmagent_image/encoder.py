@@ -24,6 +24,7 @@ from transformers import AutoImageProcessor, AutoModel
 from mmagent.errors import UserError
 from mmagent.hub import local_only, quiet
 from mmagent.modality import Features
+from mmagent_image.folding import fold_batch_norms
 
 BATCH = 64  # pictures per forward pass, so that memory does not grow with the number asked about
 VISION_HALVES = ("vision_model", "vision_tower", "image_model", "visual")
@@ -57,7 +58,9 @@ class ImageEncoder:
             auto: Any = AutoImageProcessor
             processor = auto.from_pretrained(location, backend="pil", **options)
         # Convolutions are about a quarter faster where a pixel's channels lie together.
-        return cls(model.to(device, memory_format=torch.channels_last), processor)
+        encoder = cls(model.to(device, memory_format=torch.channels_last), processor)
+        encoder.fold()
+        return encoder
 
     @cached_property
     def d_encoder(self) -> int:
@@ -76,6 +79,12 @@ class ImageEncoder:
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
+    def fold(self) -> None:
+        """Fold batch norms into convolutions: the same features, up to rounding, in fewer steps."""
+        if any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
+            assert self.id  # of the weights as they were loaded, whatever is folded into what
+            fold_batch_norms(self.model, self._inputs([Image.linear_gradient("L").convert("RGB")]))
+
     def encode(self, batch: Sequence[Image.Image]) -> Features:
         """Features of RGB pictures, float32 on the model's device; a batch gives what each gives alone.
 
@@ -89,29 +98,40 @@ class ImageEncoder:
 
     @torch.no_grad()
     def _run(self, pictures: Sequence[Image.Image]) -> Features:
-        """One forward pass per size that the processor gives; pictures are processed one by one."""
+        """One forward pass per shape that the processor gives."""
         self.model.eval()
-        inputs = [self._inputs(picture) for picture in pictures]
-        groups: dict[tuple[Any, ...], list[int]] = {}
-        for index, one in enumerate(inputs):
-            groups.setdefault(tuple((key, tuple(value.shape)) for key, value in one.items()), []).append(
-                index
-            )
+        groups: dict[tuple[Any, ...], tuple[list[int], list[dict[str, Tensor]]]] = {}
+        for rows, made in self._processed(pictures):
+            shape = tuple((key, tuple(value.shape[1:])) for key, value in made.items())
+            numbers, inputs = groups.setdefault(shape, ([], []))
+            numbers += rows
+            inputs.append(made)
         parts: list[Features] = []
-        for rows in groups.values():
-            together = {key: torch.cat([inputs[row][key] for row in rows]) for key in inputs[rows[0]]}
+        for _, inputs in groups.values():
+            together = {key: torch.cat([one[key] for one in inputs]) for key in inputs[0]}
             parts.append(_features(self.model(**together), together.get("pixel_attention_mask")))
         joined = _joined(parts)
-        order = [row for rows in groups.values() for row in rows]
+        order = [row for numbers, _ in groups.values() for row in numbers]
         if order == sorted(order):
             return joined
         back = torch.tensor(order, device=joined.values.device).argsort()
         return Features(joined.values[back], joined.mask[back], joined.pooled[back])
 
-    def _inputs(self, picture: Image.Image) -> dict[str, Tensor]:
-        """What the model takes of one picture: `pixel_values` (1, 3, H, W) and what goes with it."""
+    def _processed(self, pictures: Sequence[Image.Image]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+        """Row numbers, and what the model takes of those rows; only pictures of one size meet in a call.
+
+        So no processor pads one picture for another's sake, and a batch gives what each gives alone.
+        """
+        sizes: dict[tuple[int, int], list[int]] = {}
+        for index, picture in enumerate(pictures):
+            sizes.setdefault(picture.size, []).append(index)
+        for rows in sizes.values():
+            yield rows, self._inputs([pictures[row] for row in rows])
+
+    def _inputs(self, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """What the model takes of pictures of one size: `pixel_values` (B, 3, H, W) and what goes with it."""
         weight = next(self.model.parameters())
-        made = self.processor(images=[picture], return_tensors="pt")
+        made = self.processor(images=list(pictures), return_tensors="pt")
         return {
             key: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
             for key, value in made.items()
