@@ -6,7 +6,7 @@ bundle asks for the family.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,12 +22,32 @@ class AdapterFamily:
     help   one line for people
     build  dotted path `package.module:function` of a `Build`, imported on first use
     per_feature  whether its settings need `n_features`, the number of features of one input
+    per_answer   whether its settings need `answers`, the distinct answers of the data, sorted, and
+                 `n_tokens`, enough for the longest of them
+    fit    dotted path of a `Fit`: what of it can be fitted to labelled features at once, without the core;
+           "" where there is nothing of the kind
     """
 
     name: str
     help: str
     build: str
     per_feature: bool = False
+    per_answer: bool = False
+    fit: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Labelled features, as a `Fit` sees them.
+
+    pooled   (N, d_encoder) float32, one row for each input
+    answers  (N,) what is to be said of it
+    spell    a text as the core's embeddings of its tokens, (n, d_core)
+    """
+
+    pooled: Tensor
+    answers: Sequence[str]
+    spell: Callable[[str], Tensor]
 
 
 class Adapter(Protocol):
@@ -45,3 +65,13 @@ class Build(Protocol):
 
     def __call__(self, config: Mapping[str, Any], d_encoder: int, d_core: int) -> nn.Module:
         """A new adapter. Raises `UserError` for an unknown or impossible setting."""
+
+
+class Fit(Protocol):
+    """What an `AdapterFamily` may name beside `build`: the part of training that needs no gradient."""
+
+    def __call__(self, adapter: nn.Module, rows: Labelled, *, seed: int, again: bool) -> str:
+        """Fit in place, the same for the same seed; say in a few words how.
+
+        again: gradients have trained the rest since; fit only what they never touch. Raises `UserError`.
+        """

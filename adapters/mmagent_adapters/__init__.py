@@ -34,6 +34,13 @@ FAMILIES = (
         "mmagent_adapters.resampler:build",
     ),
     AdapterFamily(
+        "concepts",
+        "a linear probe over the answers of the data, each spelt in soft tokens (concept bottleneck)",
+        "mmagent_adapters.concepts:build",
+        per_answer=True,
+        fit="mmagent_adapters.concepts:fit",
+    ),
+    AdapterFamily(
         "visual-words",
         "quantised features spelt in words the core knows, after an optional trained prefix",
         "mmagent_adapters.visual_words:build",

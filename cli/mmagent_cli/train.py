@@ -77,7 +77,7 @@ def run(
     examples.demand_sound()
     from mmagent.evaluation.page import demand_place
     from mmagent.training.loop import Interrupted, asked_to_stop
-    from mmagent.training.run import prepare, train
+    from mmagent.training.run import finish, prepare, train
 
     demand_place(report)
     with progress.patience(f"loading {bundle}"):
@@ -92,10 +92,14 @@ def run(
             done = train(prepared, settings, out, data=examples, resume=resume, on_step=on_step, stop=stop)
         except Interrupted as error:
             raise UserError(f"{error}. Go on with the same command and --resume.") from error
-    _say_what_came(done, out)
+    _say_what_came(done)
     again = ["mmagent", "eval", "--data", data, "--bundle", str(out), "--split", "validation"]
     again += [*(["--question", question] if question else []), *_each("--column", column or [])]
     _report(done, prepared, examples, report, settings.seed, [*again, "--controls", "blind"])
+    how = finish(prepared, done, settings).told.get("refit")
+    if how:
+        print(f"Then fitted to all {len(prepared.train) + len(prepared.validation):,} examples: {how}.")
+    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE')
 
 
 def _report(
@@ -144,12 +148,12 @@ def _say_what_trains(prepared: Prepared) -> None:
     own = sum(count for *_, count in prepared.parameters())
     print(
         f"in all {own:,} weights, {100 * prepared.share:.2f} % of core and adapter, from "
-        f"{prepared.began_as}. Frozen: the core ({core.fingerprint()[:12]}) and the encoder."
+        f"{prepared.start.began_as}. Frozen: the core ({core.fingerprint()[:12]}) and the encoder."
     )
     print(f"{len(prepared.train):,} examples to learn from, {len(prepared.validation):,} to judge by.")
 
 
-def _say_what_came(done: Trained, out: Path) -> None:
+def _say_what_came(done: Trained) -> None:
     best, outcome = done.outcome.best, done.outcome
     early = "stopped early" if outcome.steps < outcome.planned else "ran to its end"
     print(
@@ -158,7 +162,6 @@ def _say_what_came(done: Trained, out: Path) -> None:
         f"{100 * outcome.waste:.0f} % padding. Best: {100 * best.score:.1f} % of the validation answers "
         f"exact, at step {best.step:,}."
     )
-    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE')
 
 
 class _bar:

@@ -61,6 +61,8 @@ def trained_on(bundle: Bundle) -> TrainedOn | None:
     if not isinstance(told, dict) or not isinstance(split, dict):
         return None
     learned, judged = (_numbers(split.get(name)) for name in ("train", "validation"))
+    if told.get("refit"):  # in the end the rows it was judged by taught it, too
+        learned |= judged
     source, sha256 = (str(told.get(name) or "") for name in ("data", "rows_sha256"))
     return TrainedOn(bundle.name, source, sha256, learned, judged)
 

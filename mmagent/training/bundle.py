@@ -32,13 +32,14 @@ def write_trained(
     scores: Mapping[str, Any],
     card: str,
     calibration: Mapping[str, Any] | None = None,
+    replace: bool = False,
 ) -> Bundle:
     """Write the bundle `out`: the parent's core and other senses, and this sense with its new adapter.
 
     encoder: a directory or hub id. Where it is the parent's own, the parent's shot memory stays; it was made
     for those features. training: what the manifest keeps of the run (data, settings, split, command). Core
     and encoder are copied in, so that the bundle travels; one of 2 GiB or more, or a hub id, is named by its
-    place. Raises `UserError`, also where `out` is there already.
+    place. Raises `UserError`, also where `out` is there already, unless `replace`.
     """
     raw = json.loads((parent.path / MANIFEST).read_text(encoding="utf-8"))
     parts: dict[str, Any] = {}
@@ -74,7 +75,7 @@ def write_trained(
     }
     if calibration:
         manifest["calibration"] = dict(calibration)
-    return Bundle.write(out, manifest, parts, card=card)
+    return Bundle.write(out, manifest, parts, card=card, replace=replace)
 
 
 def _taken(place: str, name: str, parts: dict[str, Any]) -> str:

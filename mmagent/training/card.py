@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmagent.training.loop import Outcome
+    from mmagent.training.loop import History, Outcome
     from mmagent.training.run import Prepared
 
 __all__ = ["card_of"]
@@ -14,32 +14,38 @@ __all__ = ["card_of"]
 
 def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, Any]) -> str:
     """The card as Markdown."""
+    start = prepared.start
     trained = sum(count for *_, count in prepared.parameters())
     best = outcome.best
     ended = "stopped early" if outcome.steps < outcome.planned else "ran to its end"
     split = "a split made here, stratified, seeded" if prepared.made_split else "the split of the data"
+    n_train, n_validation = len(prepared.train), len(prepared.validation)
     lines = [
         f"# {name}",
         "",
-        f"`{prepared.agent.bundle.name}` with a `{prepared.family}` adapter for {prepared.sense}, fine-tuned "
-        f"on `{told['data']}`.",
+        f"`{prepared.agent.bundle.name}` with a `{start.family}` adapter for {prepared.sense}, fine-tuned on "
+        f"`{told['data']}`.",
         "",
-        f"- **Data**: {len(prepared.train):,} examples to learn from, {len(prepared.validation):,} to judge "
-        f"by ({split}; the rows are in `bundle.json`).",
-        f"- **Trained**: {trained:,} weights ({100 * prepared.share:.2f} % of core and adapter) from "
-        f"{prepared.began_as}; core and encoder were frozen, the core's checksum was the same after it.",
+        f"- **Data**: {n_train:,} examples to learn from, {n_validation:,} to judge by ({split}; the "
+        "rows are in `bundle.json`).",
+        f"- **Begun as**: {start.began_as}.",
+        f"- **Trained**: {trained:,} weights ({100 * prepared.share:.2f} % of core and adapter); core and "
+        "encoder were frozen, the core's checksum was the same after it.",
         f"- **How long**: {outcome.steps:,} of {outcome.planned:,} steps ({ended}), {outcome.seconds:.0f} s.",
         f"- **Score**: {100 * best.score:.1f} % of the validation answers, generated to their end, are exact "
         f"(step {best.step:,}). The best of {len(outcome.history)} validations was kept, so this figure is a "
         "little too good: measure on rows that were never looked at.",
+    ]
+    if told.get("refit"):
+        lines.append(
+            f"- **Fitted again** after that, to all {n_train + n_validation:,} examples: {told['refit']}."
+        )
+    lines += [
         f"- **Command**: `{' '.join(map(str, told['command']))}`",
         "",
         "| step | training loss | validation loss | validation score |",
         "|---|---|---|---|",
-        *(
-            f"| {one.step:,} | {one.loss:.4f} | {one.validation_loss:.4f} | {100 * one.score:.1f} |"
-            for one in outcome.history
-        ),
+        *(_line(one) for one in outcome.history),
         "",
         "- **Licence of the data**: to be filled in.",
         "- **Licence of this bundle**: to be filled in.",
@@ -47,3 +53,8 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
         "",
     ]
     return "\n".join(lines)
+
+
+def _line(one: History) -> str:
+    loss = "" if one.loss is None else f"{one.loss:.4f}"
+    return f"| {one.step:,} | {loss} | {one.validation_loss:.4f} | {100 * one.score:.1f} |"

@@ -64,7 +64,8 @@ class History:
     """One validation: after `step` steps, the mean training loss since the last one, and how it fared."""
 
     step: int
-    loss: float
+    loss: float | None
+    """None before the first step."""
     validation_loss: float
     score: float
     """Share of validation answers that are right, generated to their end."""
@@ -136,6 +137,8 @@ def fine_tune(
     task.core.assert_frozen()
     began = time.perf_counter()
     first = run.step
+    if not run.history:
+        _validated(task, adapter, run, accelerator)  # a good start is kept if no step betters it
     while run.step < steps:
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate_share(run.step, steps, settings.warmup)
@@ -229,7 +232,7 @@ def _validated(task: Task, adapter: nn.Module, run: _Run, accelerator: Accelerat
         said = _said(task, adapter, rows)
         sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
     loss, tokens, right = accelerator.reduce(sums.to(accelerator.device), reduction="sum").tolist()
-    lost = sum(run.losses) / max(1, len(run.losses))
+    lost = sum(run.losses) / len(run.losses) if run.losses else None
     now = History(run.step, lost, loss / max(1.0, tokens), right / max(1, len(task.validation)))
     better = not run.history or _merit(now) > _merit(run.best_of)
     run.history.append(now)

@@ -9,44 +9,48 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mmagent.errors import UserError, did_you_mean
+from mmagent.errors import UserError
 from mmagent.training.loop import Outcome, Task, fine_tune
 from mmagent.training.rows import fingerprint, learn_rows
 from mmagent.training.settings import TrainSettings
+from mmagent.training.start import Start, begin, fit_again, labelled
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from mmagent.adapter import Labelled
     from mmagent.agent import Agent
     from mmagent.bundle import Bundle
     from mmagent.data import Example, LabelledSet
-    from mmagent.feature_cache import CachedFeatures
-    from mmagent.modality import Encoder
 
-__all__ = ["Prepared", "Trained", "prepare", "train"]
+__all__ = ["Prepared", "Trained", "finish", "prepare", "train"]
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """All that a run needs, before its first step.
 
-    task       rows and features
-    adapter    where it starts: the bundle's own, or fresh
-    began_as   "the bundle's own adapter" or "fresh weights"
-    split      row numbers of the validation examples, as the bundle keeps them
+    task        rows and features
+    start       the adapter, its family, and how it begins
+    split       row numbers of training and validation examples, as the bundle keeps them
+    everything  gives the labelled features of both together
     """
 
     agent: Agent
     sense: str
     encoder: str
     task: Task
-    adapter: nn.Module
-    family: str
-    began_as: str
+    start: Start
     train: Sequence[Example]
     validation: Sequence[Example]
     split: Mapping[str, list[int]]
     made_split: bool
+    everything: Callable[[], Labelled]
+
+    @property
+    def adapter(self) -> nn.Module:
+        """What trains."""
+        return self.start.adapter
 
     def parameters(self) -> list[tuple[str, tuple[int, ...], int]]:
         """Name, shape and count of every tensor that trains."""
@@ -66,6 +70,8 @@ class Trained:
 
     bundle: Bundle
     outcome: Outcome
+    told: Mapping[str, Any]
+    """What the bundle says of its training."""
 
 
 def prepare(
@@ -101,14 +107,25 @@ def prepare(
     examples = (*train, *validation)
     sources, media = _numbered(examples, sense)
     seen = encode_cached(reader, model, sources, FeatureCache(), progress=progress)
-    adapter, began_as = _start(agent, sense, settings, model, seen, own_encoder=encoder is None)
-    rows = learn_rows(agent, sense, examples, media, int(cast("Any", adapter).n_tokens))
+    start = begin(
+        agent,
+        sense,
+        settings,
+        model,
+        train,
+        labelled(agent.core, seen, train, media),
+        int(seen[0].values.shape[1]) if sources else 0,
+        own_encoder=encoder is None,
+    )
+    rows = learn_rows(agent, sense, examples, media, int(cast("Any", start.adapter).n_tokens))
     keys = [str(key) for key in seen.keys]
     task = Task(agent.core, rows[: len(train)], rows[len(train) :], seen, fingerprint(rows, keys))
     split = {"train": [one.row for one in train], "validation": [one.row for one in validation]}
-    return Prepared(
-        agent, sense, place, task, adapter, settings.adapter, began_as, train, validation, split, made_split
-    )
+
+    def everything() -> Labelled:
+        return labelled(agent.core, seen, examples, media)
+
+    return Prepared(agent, sense, place, task, start, train, validation, split, made_split, everything)
 
 
 def train(
@@ -127,8 +144,6 @@ def train(
     Raises `UserError` where `out` is there already, and what `fine_tune` raises.
     """
     from mmagent.data.identity import identity
-    from mmagent.training.bundle import write_trained
-    from mmagent.training.card import card_of
 
     work = out.with_name(f".{out.name}.training")
     if not resume and work.exists():
@@ -140,7 +155,6 @@ def train(
     )
     if core.fingerprint() != before:
         raise RuntimeError("the core's weights changed while the adapter was trained")
-    best = outcome.best
     told = {
         "data": data.source,
         "format": data.format,
@@ -148,7 +162,7 @@ def train(
         "rows_sha256": identity(data),
         "settings": settings.as_json(),
         "split": {"made_here": prepared.made_split, **prepared.split},
-        "began_as": prepared.began_as,
+        "began_as": prepared.start.began_as,
         "steps": outcome.steps,
         "seconds": round(outcome.seconds, 1),
         "history": [asdict(one) for one in outcome.history],
@@ -156,20 +170,51 @@ def train(
         "data_sha256": prepared.task.fingerprint,
         "command": list(command) or sys.argv,
     }
-    scores = {"validation": round(best.score, 4), "validation_examples": len(prepared.validation)}
-    bundle = write_trained(
+    bundle = _write(prepared, outcome, told, out)
+    shutil.rmtree(work, ignore_errors=True)
+    return Trained(bundle, outcome, told)
+
+
+def finish(prepared: Prepared, trained: Trained, settings: TrainSettings) -> Trained:
+    """Fit what of the adapter has a closed form once more, to training and validation rows together.
+
+    The validation rows have done their work by then: the state is chosen and the report is written. Rows that
+    would have taught nothing teach, too, as after any cross-validation; the bundle and its card say so. Gives
+    back `trained` itself where the family has nothing of the kind, or `settings.refit` is off.
+    """
+    if not settings.refit:
+        return trained
+    start = prepared.start
+    how = fit_again(prepared.agent, start.family, start.adapter.cpu(), prepared.everything(), settings.seed)
+    if how is None:
+        return trained
+    told = {**trained.told, "refit": how}
+    return Trained(
+        _write(prepared, trained.outcome, told, trained.bundle.path, replace=True), trained.outcome, told
+    )
+
+
+def _write(
+    prepared: Prepared, outcome: Outcome, told: Mapping[str, Any], out: Path, *, replace: bool = False
+) -> Bundle:
+    from mmagent.training.bundle import write_trained
+    from mmagent.training.card import card_of
+
+    return write_trained(
         out,
         prepared.agent.bundle,
         prepared.sense,
         encoder=prepared.encoder,
-        family=prepared.family,
+        family=prepared.start.family,
         adapter=prepared.adapter,
         training=told,
-        scores=scores,
+        scores={
+            "validation": round(outcome.best.score, 4),
+            "validation_examples": len(prepared.validation),
+        },
         card=card_of(out.name, prepared, outcome, told),
+        replace=replace,
     )
-    shutil.rmtree(work, ignore_errors=True)
-    return Trained(bundle, outcome)
 
 
 def _one_sense(data: LabelledSet, agent: Agent) -> str:
@@ -193,34 +238,3 @@ def _numbered(examples: Sequence[Example], sense: str) -> tuple[list[object], di
         media[at] = list(range(len(sources), len(sources) + len(own)))
         sources += own
     return sources, media
-
-
-def _start(
-    agent: Agent,
-    sense: str,
-    settings: TrainSettings,
-    encoder: Encoder,
-    seen: CachedFeatures,
-    *,
-    own_encoder: bool,
-) -> tuple[nn.Module, str]:
-    """The adapter as the run begins."""
-    import torch
-
-    families = agent.plugins.adapters
-    if settings.adapter not in families:
-        raise UserError(
-            f"no adapter family called {settings.adapter!r}. There are: {', '.join(families)}."
-            f"{did_you_mean(settings.adapter, families)}"
-        )
-    entry = agent.bundle.senses[sense].adapter
-    if settings.keep and own_encoder and entry is not None and entry.family == settings.adapter:
-        own = agent.bundle.load_adapter(
-            sense, agent.plugins, encoder.d_encoder, agent.core.d_core, trainable=True
-        )
-        return own, "the bundle's own adapter"
-    family = families[settings.adapter]
-    config = {"n_features": int(seen[0].values.shape[1])} if family.per_feature else {}
-    torch.manual_seed(settings.seed)
-    build = agent.plugins.resolve(family.build)
-    return cast("nn.Module", build(config, encoder.d_encoder, agent.core.d_core)), "fresh weights"

@@ -21,8 +21,8 @@ __all__ = ["TrainSettings", "field_help", "from_toml"]
 class TrainSettings:
     """Settings of one fine-tuning run. What is not said here does not change the result."""
 
-    adapter: str = "prefix"
-    """Family of the adapter, as `mmagent plugins` lists them."""
+    adapter: str = "auto"
+    """Family of the adapter, as `mmagent plugins` lists them; auto: the one that suits the data."""
     epochs: float = 30.0
     """Times that every training example is seen, unless it stops early."""
     batch_size: int = 32
@@ -47,6 +47,9 @@ class TrainSettings:
     """Seed of the start, the order, the validation split and dropout: the same seed, the same weights."""
     keep: bool = True
     """Start from the bundle's own adapter where it is of this family and shape; else from fresh weights."""
+
+    refit: bool = True
+    """At the end, fit what has a closed form once more, to training and validation rows together."""
 
     def __post_init__(self) -> None:
         demands = {

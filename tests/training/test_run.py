@@ -19,7 +19,7 @@ from mmagent.tensors import read_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 GAUGES = ROOT / "examples" / "gauges"
-FEW = ["--epochs", "6", "--validations", "3", "--patience", "0", "--adapter", "prefix", "--dtype", "float32"]
+FEW = ["--epochs", "6", "--validations", "3", "--patience", "0", "--dtype", "float32"]
 
 
 def command(*arguments: str) -> list[str]:
@@ -48,9 +48,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path
 
 def test_it_says_what_trains_and_what_is_frozen(trained: tuple[Path, str]) -> None:
     _, said = trained
-    assert "trains  image.linear.weight" in said
+    assert "trains  image.words  (3, " in said
+    assert "from logistic regression on 78 inputs" in said
     assert "Frozen: the core" in said
-    assert "96 examples" in said or "examples to learn from" in said
+    assert "78 examples to learn from, 18 to judge by" in said
+    assert "Then fitted to all 96 examples" in said
 
 
 def test_the_bundle_answers_with_its_new_adapter(trained: tuple[Path, str]) -> None:
@@ -62,7 +64,9 @@ def test_the_bundle_answers_with_its_new_adapter(trained: tuple[Path, str]) -> N
     }
     assert said <= {"low", "normal", "high"}
     told = json.loads((out / "bundle.json").read_text())["trained"]
-    assert told["settings"]["adapter"] == "prefix"
+    assert told["settings"]["adapter"] == "auto"
+    assert Bundle.open(out).senses["image"].adapter.family == "concepts"
+    assert "96 inputs" in told["refit"]
     assert not set(told["split"]["train"]) & set(told["split"]["validation"])
     assert told["core_sha256"] == agent.core.fingerprint()
 
