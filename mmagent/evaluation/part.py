@@ -26,6 +26,7 @@ class TrainedOn:
     source    the data it was trained on, as they were called
     sha256    their identity; "" where the bundle does not say
     learned   rows it was trained on;  judged  rows by which its best state was chosen
+    refit     whether part of it was fitted to both in the end
     """
 
     name: str
@@ -33,6 +34,7 @@ class TrainedOn:
     sha256: str
     learned: frozenset[int] = field(repr=False)
     judged: frozenset[int] = field(repr=False)
+    refit: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ def trained_on(bundle: Bundle) -> TrainedOn | None:
     if not isinstance(told, dict) or not isinstance(split, dict):
         return None
     learned, judged = (_numbers(split.get(name)) for name in ("train", "validation"))
-    if told.get("refit"):  # in the end the rows it was judged by taught it, too
+    refit = bool(told.get("refit"))
+    if refit:  # in the end the rows it was judged by taught it, too
         learned |= judged
     source, sha256 = (str(told.get(name) or "") for name in ("data", "rows_sha256"))
-    return TrainedOn(bundle.name, source, sha256, learned, judged)
+    return TrainedOn(bundle.name, source, sha256, learned, judged, refit)
 
 
 def choose(labelled: LabelledSet, trained: TrainedOn | None, split: str | None = None) -> Part:
@@ -97,6 +100,8 @@ def choose(labelled: LabelledSet, trained: TrainedOn | None, split: str | None =
     if trained is not None and same:
         warnings += _overlap(examples, trained)
     train = labelled.part("train") if name not in (None, "train") else ()
+    if trained is not None and same and trained.refit and name == "test":
+        train += labelled.part("validation")  # what the adapter learned from, the baselines may, too
     return Part(labelled, name, examples, train, tuple(warnings), tuple(notes))
 
 
@@ -157,7 +162,8 @@ def _overlap(examples: Sequence[Example], trained: TrainedOn) -> list[str]:
 def _made_then(trained: TrainedOn, labelled: LabelledSet) -> dict[str, list[int]]:
     """The split that was made for the training, of the rows that the data leave to it."""
     free = {example.row for example in labelled if example.split in (None, "train")}
-    return {"train": sorted(trained.learned & free), "validation": sorted(trained.judged & free)}
+    judged = trained.judged & free
+    return {"train": sorted((trained.learned & free) - judged), "validation": sorted(judged)}
 
 
 def _numbers(rows: Any) -> frozenset[int]:

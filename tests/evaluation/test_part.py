@@ -165,3 +165,14 @@ def test_what_a_bundle_says_of_its_training(tiny_bundle, tmp_path):
     raw["trained"] = "yes"
     (mine / "bundle.json").write_text(json.dumps(raw))
     assert trained_on(Bundle.open(Path(mine))) is None
+
+
+def test_where_the_adapter_was_fitted_to_the_validation_rows_the_baselines_are_too(read):
+    data = read("abcab", "train", "train", "train", "test", "test")
+    known = TrainedOn("mine", data.source, identity(data), frozenset({1, 2, 3}), frozenset({3}), refit=True)
+    part = choose(data, known, "test")
+    assert sorted(one.row for one in part.train) == [1, 2, 3]
+    assert part.warnings == ()
+    judged = choose(data, known, "validation")
+    assert [one.row for one in judged.train] == [1, 2]
+    assert "was trained on 1 of these 1 rows" in judged.warnings[0]
