@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from mmagent.memory import MemorySettings
+
 
 @dataclass(frozen=True)
 class AdapterFamily:
@@ -22,12 +24,14 @@ class AdapterFamily:
     help   one line for people
     build  dotted path `package.module:function` of a `Build`, imported on first use
     per_feature  whether its settings need `n_features`, the number of features of one input
+    remembers    whether it trains nothing and keeps the labelled examples as shots: `build` is a `KeySpaces`
     """
 
     name: str
     help: str
     build: str
     per_feature: bool = False
+    remembers: bool = False
 
 
 class Adapter(Protocol):
@@ -45,3 +49,13 @@ class Build(Protocol):
 
     def __call__(self, config: Mapping[str, Any], d_encoder: int, d_core: int) -> nn.Module:
         """A new adapter. Raises `UserError` for an unknown or impossible setting."""
+
+
+class KeySpaces(Protocol):
+    """What an `AdapterFamily` with `remembers` names: ways to make keys of features, to choose from."""
+
+    def __call__(self, pooled: Tensor) -> Mapping[str, MemorySettings]:
+        """Settings by a word for people, each with a mean, a projection or neither.
+
+        pooled (M, d): the features of the training media. Labels are not given, and nothing is trained.
+        """
