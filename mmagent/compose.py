@@ -244,7 +244,7 @@ class Codec:
         return [*ends, *self._eos] or self._follow("\n")[:1]
 
     def encode(self, answer: str, *, closed: bool = False) -> list[int]:
-        """Ids of an answer as `Core.score` would read it after the prompt; closed: with the text that ends it."""
+        """Ids of an answer as `Core.score` would read it after the prompt; closed: with what ends it."""
         text = self._write(answer) + (self._stop[0] if closed and self._stop else "")
         if not self.tail[-1:].isspace():
             text = f" {text}"

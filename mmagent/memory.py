@@ -6,7 +6,8 @@ where q_i says how far its question is the one that is asked (Tip-Adapter, Zhang
 are averaged per distinct answer, so that an answer with a hundred shots has no louder voice than one with
 five; the averages may be raised to a power, which makes the leader's lead as large as it deserves (alpha in
 Tip-Adapter's eq. 6). At each step only answers that begin with what has been generated vote, each for its
-next token or for the end, and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020, eq. 3):
+next token or for the end, and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020,
+eq. 3):
 
     p = (1 - lambda) p_core + lambda p_memory        lambda = q sigmoid(slope (s_max - threshold))
 
@@ -296,7 +297,7 @@ def question_match(one: str, other: str) -> float:
 
 
 def question_matches(asked: Sequence[str | None], known: Sequence[str | None]) -> Tensor:
-    """How far M questions that are asked are those of N shots, (M, N); a shot without one answers them all."""
+    """How far M questions that are asked are those of N shots, (M, N); one without a question answers all."""
     import torch
 
     rows = [question_words(question or "") for question in asked]

@@ -90,12 +90,9 @@ def run(
         agent = Agent.load(bundle, device=device, dtype=dtype, plugins=state.plugins)
     found: tuple[Trained | Remembered, Prepared | Gathered]
     if memory is not None and not rest:
-        found = train_memory.alone(
-            examples, agent, settings, memory, out, encoder=encoder, bar=_bar("tuning")
-        )
-        failure.say(
-            f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE'
-        )
+        bar = _bar("tuning")
+        found = train_memory.alone(examples, agent, settings, memory, out, encoder=encoder, bar=bar)
+        _say_where(out)
         return _report(*found, examples, report, settings.seed, _again(data, out, question, column or []))
     first, place = settings.changed({"adapter": rest}), train_memory.aside(out) if memory else out
     before = train_memory.done_before(out, first, resume=resume) if memory else None
@@ -113,7 +110,7 @@ def run(
     if memory is not None:
         trained = Agent(before, agent.core, state.plugins)
         found = train_memory.joined(examples, trained, settings, memory, out, bar=_bar("tuning"))
-    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE')
+    _say_where(out)
     _report(*found, examples, report, settings.seed, _again(data, out, question, column or []))
 
 
@@ -189,6 +186,10 @@ def _say_what_came(done: Trained) -> None:
         f"{100 * outcome.waste:.0f} % padding. Best: {100 * best.score:.1f} % of the validation answers "
         f"exact, at step {best.step:,}."
     )
+
+
+def _say_where(out: Path) -> None:
+    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE')
 
 
 class _bar:

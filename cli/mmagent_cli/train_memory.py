@@ -1,4 +1,4 @@
-"""``mmagent train --adapter memory``, alone or joined to others by a +: what is done, and what is said of it."""
+"""``mmagent train --adapter memory``, alone or joined to others by a +: what is done, and what is said."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def demand_memory(settings: TrainSettings, memory: AdapterFamily | None) -> None
     """Refuse to tune the keys of a memory that there is none of. Raises `UserError`."""
     if settings.tune_keys and memory is None:
         raise UserError(
-            f"--tune-keys fine-tunes the keys of a memory, and {settings.adapter!r} keeps none. Give --adapter "
-            f"memory or --adapter {settings.adapter}+memory, or leave --tune-keys away."
+            f"--tune-keys fine-tunes the keys of a memory, and {settings.adapter!r} keeps none. Give "
+            f"--adapter memory or --adapter {settings.adapter}+memory, or leave --tune-keys away."
         )
 
 
@@ -130,13 +130,14 @@ def _say_what_came(found: Remembered) -> None:
     if found.tuned is not None:
         first, best = found.tuned.history[0], found.tuned.history[found.tuned.best]
         print(
-            f"tuned keys: the votes alone are right on {100 * first[1]:.1f} % before and {100 * best[1]:.1f} % "
-            f"after (epoch {found.tuned.best} of {len(found.tuned.history) - 1} was kept)."
+            f"tuned keys: the votes alone are right on {100 * first[1]:.1f} % before and "
+            f"{100 * best[1]:.1f} % after (epoch {found.tuned.best} of {len(found.tuned.history) - 1} "
+            "was kept)."
         )
     settings = loudness.settings
     print(
         f"keys: {keys.space}; beta {settings.beta:.3g}, power {settings.power:.3g}, slope "
-        f"{settings.slope:.3g}, threshold {settings.threshold:.3g}, of {found.tried + loudness.tried} settings "
-        f"by the validation rows, in {found.seconds:.1f} s. {100 * loudness.score:.1f} % of {loudness.rows:,} "
-        f"come out right with the memory, {100 * loudness.alone:.1f} % without."
+        f"{settings.slope:.3g}, threshold {settings.threshold:.3g}, of {found.tried + loudness.tried} "
+        f"settings by the validation rows, in {found.seconds:.1f} s. {100 * loudness.score:.1f} % of "
+        f"{loudness.rows:,} come out right with the memory, {100 * loudness.alone:.1f} % without."
     )

@@ -89,7 +89,8 @@ def best_space(material: Material, spaces: Mapping[str, MemorySettings]) -> tupl
             _calibrated(Keys(name, replace(settings, beta=beta), shots, queries, 0.0, 0.0), ballot)
             for beta in BETAS
         ]
-    return max(tried, key=lambda one: one.merit), len(tried) * len(POWERS)
+    powers = [len(_powers(beta)) for beta in BETAS]
+    return max(tried, key=lambda one: one.merit), len(spaces) * sum(powers)
 
 
 def tuned(
@@ -165,10 +166,14 @@ def _calibrated(keys: Keys, ballot: Ballot) -> Keys:
     """With the least power under which the wanted answers are nearly as likely as under any."""
     logs = _logs(keys, ballot)
     beta = float(keys.settings.beta or 0.0)
-    powers = [power for power in POWERS if beta * power <= SHARPEST]
+    powers = _powers(beta)
     likely = [float(shares(logs, ballot, power)[0].mean()) for power in powers]
     power = next(p for p, one in zip(powers, likely, strict=True) if one >= max(likely) - ENOUGH)
     return _judged(replace(keys, settings=replace(keys.settings, power=power)), ballot, logs)
+
+
+def _powers(beta: float) -> list[float]:
+    return [power for power in POWERS if beta * power <= SHARPEST]
 
 
 def _judged(keys: Keys, ballot: Ballot, logs: Tensor | None = None) -> Keys:

@@ -88,7 +88,7 @@ def choose(
 ) -> Loudness:
     """The setting under which most questions come out right; of equal ones that with the likelier answers.
 
-    The first of `settings` is the silent one. Raises `UserError` naming the row for a prompt that is too long.
+    The first of `settings` is the silent one. Raises `UserError` naming a row whose prompt is too long.
     """
     memories: dict[object, list[ShotMemory]] = {}
     right, likely = torch.zeros(len(settings)), torch.zeros(len(settings), dtype=torch.float64)

@@ -127,8 +127,8 @@ def gather(
     if not bool(pooled.isfinite().all()):
         at = int((~pooled.isfinite().flatten(1).all(dim=1)).nonzero()[0])
         raise UserError(
-            f"row {examples[at].row}: the encoder's features of {sense!r} are no finite numbers. Take the row "
-            "out, or use another encoder."
+            f"row {examples[at].row}: the encoder's features of {sense!r} are no finite numbers. Take the "
+            "row out, or use another encoder."
         )
     material = Material(train, validation, pooled[: len(train)], pooled[len(train) :])
     place = encoder or agent.bundle.senses[sense].encoder
@@ -149,9 +149,9 @@ def remember(
     """Choose how the shots vote, and write the bundle `out`: the agent's bundle, and the shots.
 
     family: one that `remembers`. joined: the agent's bundle was trained on these data just now, and its card
-    and its account of the training go on here. on_step(step, steps, loss, score) is called after every epoch of tuning;
-    progress(what, done, total) while validation rows go through the core. Raises `UserError`, also where `out`
-    is there already.
+    and its account of the training go on here. on_step(step, steps, loss, score) is called after every epoch
+    of tuning; progress(what, done, total) while validation rows go through the core. Raises `UserError`, also
+    where `out` is there already.
     """
     from mmagent.training.remembered import write_remembered
 

@@ -1,4 +1,4 @@
-"""What a run that remembers leaves behind: the bundle it was added to, the shots, and a card that says how."""
+"""What a run that remembers leaves behind: the bundle it was added to, the shots, and a card."""
 
 from __future__ import annotations
 
@@ -172,8 +172,8 @@ def _card(name: str, gathered: Gathered, found: Remembered, told: dict[str, Any]
             f"`{gathered.agent.bundle.name}` with {len(found.shots):,} shots of {gathered.sense}, remembered "
             f"from `{told['data']}`; {kept}.",
             "",
-            f"- **Data**: {len(material.train):,} examples to remember, {len(material.validation):,} to judge "
-            f"by ({split}; the rows are in `bundle.json`).",
+            f"- **Data**: {len(material.train):,} examples to remember, {len(material.validation):,} to "
+            f"judge by ({split}; the rows are in `bundle.json`).",
             *lines,
             f"- **Command**: `{' '.join(map(str, told['command']))}`",
             "",
@@ -199,9 +199,10 @@ def _memory_lines(gathered: Gathered, found: Remembered) -> list[str]:
     return [
         f"- **Shot memory**: {len(found.shots):,} shots, {len(set(found.shots.answers)):,} answers; "
         f"{trained}. Keys: {keys.space}; {numbers}.",
-        f"- **Chosen by the validation rows**: the keys and how sharply they vote among {found.tried} settings "
-        f"(the votes alone are right on {100 * keys.score:.1f} %), how loudly they speak among "
+        f"- **Chosen by the validation rows**: the keys and how sharply they vote among {found.tried} "
+        f"settings (the votes alone are right on {100 * keys.score:.1f} %), how loudly they speak among "
         f"{loudness.tried}, by {loudness.rows:,} rows through the core: {100 * loudness.score:.1f} % right "
         f"with the memory, {100 * loudness.alone:.1f} % without, {found.seconds:.1f} s in all. The best of "
-        "several was kept, so these figures are a little too good: measure on rows that were never looked at.",
+        "several was kept, so these figures are a little too good: measure on rows that were never looked "
+        "at.",
     ]
