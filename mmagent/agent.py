@@ -127,9 +127,9 @@ class Agent:
             fewshot, naming, choices) or a file of your own. max_tokens: the longest answer. temperature: 0
             takes the likeliest token; above, tokens are drawn, by `top_p` and `seed`. top_p: draw from the
             likeliest tokens that together have this probability. seed: of the draw, and of the choice of
-            shots where they cannot be compared with the question. context_shots: at most so many shots stand in the prompt (0: memory
-            alone); default 32, or as many as fit. on_text: called with pieces of the answer as they become
-            certain. media: sources by modality: ``image="x.jpg"`` or a list of them.
+            shots where they cannot be compared with the question. context_shots: at most so many shots stand
+            in the prompt (0: memory alone); default 32, or as many as fit. on_text: called with pieces of the
+            answer as they become certain. media: sources by modality: ``image="x.jpg"`` or a list of them.
 
         Raises UserError for what cannot be read, and for a modality that the bundle has no sense for.
         """
