@@ -207,7 +207,8 @@ def test_export_and_import_keep_it(keeper: Agent, tmp_path: Path) -> None:
     export_bundle(keeper.bundle, tmp_path / "kept.tar")
     back = import_bundle(tmp_path / "kept.tar", tmp_path / "back")
     one, other = (read_stored(bundle, "vector") for bundle in (keeper.bundle, back))
-    assert one is not None and other is not None
+    assert one is not None
+    assert other is not None
     assert torch.equal(one.keys, other.keys)
     assert (one.answers, one.questions, one.sources) == (other.answers, other.questions, other.sources)
     assert (tmp_path / "back").is_dir()

@@ -1,4 +1,4 @@
-"""`--adapter memory` from a labelled set to a bundle that answers: alone, tuned, of another encoder, joined."""
+"""`--adapter memory` from labelled rows to a bundle that answers: alone, tuned, joined, of another encoder."""
 
 from __future__ import annotations
 
@@ -114,7 +114,8 @@ def test_another_encoder_leaves_a_sense_of_memory_alone(tiny_bundle: Path, tmp_p
     picture = str(GAUGES / "test" / "high-01.jpg")
     said = agent.ask("What is this?", image=picture)
     assert said.text in {"low", "normal", "high"}
-    assert said.memory_weight is not None and said.memory_weight > 0.5
+    assert said.memory_weight is not None
+    assert said.memory_weight > 0.5
     assert agent.ask(image=picture).text == said.text
     with pytest.raises(UserError, match="memory on"):
         agent.ask("What is this?", image=picture, memory=False)
@@ -130,14 +131,16 @@ def test_it_joins_another_family(tmp_path: Path, tiny_bundle: Path) -> None:
     assert train(out, "--adapter", "prefix+memory", *few) == 0
     agent = Agent.load(out, dtype="float32")
     entry = agent.bundle.senses["image"]
-    assert entry.adapter is not None and entry.adapter.family == "prefix"
+    assert entry.adapter is not None
+    assert entry.adapter.family == "prefix"
     assert entry.shots is not None
     told = json.loads((out / "bundle.json").read_text())
     assert told["name"] == "both"
     assert told["trained"]["settings"]["adapter"] == "prefix+memory"
     assert told["trained"]["steps"] > 0
     shots = read_stored(agent.bundle, "image")
-    assert shots is not None and len(shots) == len(told["trained"]["split"]["train"])
+    assert shots is not None
+    assert len(shots) == len(told["trained"]["split"]["train"])
     card = (out / "README.md").read_text()
     assert "training loss" in card
     assert "Shot memory" in card
