@@ -1,4 +1,4 @@
-"""`--adapter memory` from labelled rows to a bundle that answers: alone, tuned, joined, of another encoder."""
+"""`--adapter memory` from labelled rows to a bundle that answers: alone, tuned, joined, other encoder."""
 
 from __future__ import annotations
 
