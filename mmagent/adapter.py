@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from mmagent.memory import MemorySettings
+
 
 @dataclass(frozen=True)
 class AdapterFamily:
@@ -26,6 +28,7 @@ class AdapterFamily:
                  `n_tokens`, enough for the longest of them
     fit    dotted path of a `Fit`: what of it can be fitted to labelled features at once, without the core;
            "" where there is nothing of the kind
+    remembers    whether it trains nothing and keeps the labelled examples as shots: `build` is a `KeySpaces`
     """
 
     name: str
@@ -34,6 +37,7 @@ class AdapterFamily:
     per_feature: bool = False
     per_answer: bool = False
     fit: str = ""
+    remembers: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,4 +78,14 @@ class Fit(Protocol):
         """Fit in place, the same for the same seed; say in a few words how.
 
         again: gradients have trained the rest since; fit only what they never touch. Raises `UserError`.
+        """
+
+
+class KeySpaces(Protocol):
+    """What an `AdapterFamily` with `remembers` names: ways to make keys of features, to choose from."""
+
+    def __call__(self, pooled: Tensor) -> Mapping[str, MemorySettings]:
+        """Settings by a word for people, each with a mean, a projection or neither.
+
+        pooled (M, d): the features of the training media. Labels are not given, and nothing is trained.
         """

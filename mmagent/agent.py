@@ -122,14 +122,14 @@ class Agent:
             question: as a person would type it. shots: answered examples: a .jsonl or .csv file, a folder
             with one folder per answer, or a list of `Shot`s
                 or mappings such as ``{"image": "a.png", "answer": "dax"}``.
-            choices: score these answers instead of generating one. memory: whether near shots vote for their
-            answers (on when there are shots). prompt: a template by name (caption, vqa, fewshot, naming,
-            choices) or a file of your own. max_tokens: the longest answer. temperature: 0 takes the likeliest
-            token; above, tokens are drawn, by `top_p` and `seed`. top_p: draw from the likeliest tokens that
-            together have this probability. seed: of the draw, and of the choice of shots where they cannot be
-            compared with the question. context_shots: at most so many shots stand in the prompt (0: memory
-            alone); default 32, or as many as fit. on_text: called with pieces of the answer as they become
-            certain. media: sources by modality: ``image="x.jpg"`` or a list of them.
+            choices: score these answers instead of generating one. memory: whether near shots, those given
+            and those the bundle keeps, vote for their answers. prompt: a template by name (caption, vqa,
+            fewshot, naming, choices) or a file of your own. max_tokens: the longest answer. temperature: 0
+            takes the likeliest token; above, tokens are drawn, by `top_p` and `seed`. top_p: draw from the
+            likeliest tokens that together have this probability. seed: of the draw, and of the choice of
+            shots where they cannot be compared with the question. context_shots: at most so many shots stand
+            in the prompt (0: memory alone); default 32, or as many as fit. on_text: called with pieces of the
+            answer as they become certain. media: sources by modality: ``image="x.jpg"`` or a list of them.
 
         Raises UserError for what cannot be read, and for a modality that the bundle has no sense for.
         """
@@ -236,17 +236,20 @@ class Agent:
             )
         return percept.soft
 
-    def compose(self, request: Request, modality: str, prefixes: Sequence[Soft]) -> Composed:
+    def compose(
+        self, request: Request, modality: str, prefixes: Sequence[Soft], *, prompt: str | None = None
+    ) -> Composed:
         """What the core reads for a request whose media are given as prefixes already, shots aside.
 
-        Training and inspection see through this the very prompt that `ask` makes. Raises UserError.
+        Training and inspection see through this the very prompt that `ask` makes. `prompt`: a template that
+        is used in any case. Raises UserError.
         """
         import torch
 
         from mmagent.senses import Percept
 
         percepts = [Percept(modality, soft.key, torch.zeros(0), soft) for soft in prefixes]
-        return self._composer.compose(request, percepts, None, Options(memory=False))
+        return self._composer.compose(request, percepts, None, Options(memory=False, prompt=prompt))
 
     def _answers(
         self,

@@ -5,6 +5,7 @@
     core/                    the core, unless the manifest names another by path or hub id
     <sense>/encoder/         the sense's encoder, unless named by path or hub id
     <sense>/adapter.safetensors, <sense>/memory.safetensors
+    <sense>/shots.safetensors, <sense>/shots.json
 
 A bundle is checked before anything is read from it (`Bundle.open`) and appears whole or not at all
 (`Bundle.write`). Nothing here imports torch before tensors are asked for.

@@ -27,6 +27,14 @@ class AdapterEntry:
 
 
 @dataclass(frozen=True)
+class ShotsEntry:
+    """The shots that a sense remembers: the file of their keys, and the file of what was asked and said."""
+
+    keys: str
+    texts: str
+
+
+@dataclass(frozen=True)
 class Sense:
     """One sense of a bundle.
 
@@ -34,12 +42,14 @@ class Sense:
     adapter      absent where the sense serves the shot memory only
     memory       settings of the shot memory: numbers, and names of tensors
     memory_file  where those tensors are, relative to the bundle
+    shots        shots that vote in every question, if the bundle keeps any
     """
 
     encoder: str
     adapter: AdapterEntry | None
     memory: Mapping[str, Any]
     memory_file: str
+    shots: ShotsEntry | None = None
 
     def tensor_names(self) -> dict[str, str]:
         """The settings of the shot memory that are tensors, and their names in `memory_file`."""
@@ -70,9 +80,17 @@ class Manifest:
     files: Mapping[str, Listed] = field(repr=False)
 
     def weight_files(self) -> list[str]:
-        """The tensor files that the senses name, relative to the bundle."""
+        """The files that the senses name for their weights and shots, relative to the bundle."""
         adapters = [sense.adapter.weights for sense in self.senses.values() if sense.adapter]
-        return adapters + [sense.memory_file for sense in self.senses.values() if sense.tensor_names()]
+        shots = [
+            name
+            for sense in self.senses.values()
+            if sense.shots
+            for name in (sense.shots.keys, sense.shots.texts)
+        ]
+        return (
+            adapters + shots + [sense.memory_file for sense in self.senses.values() if sense.tensor_names()]
+        )
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -166,7 +184,12 @@ class _Entries:
             adapter=None if self.raw.get("adapter") is None else self.part("adapter").adapter(),
             memory={key: value for key, value in memory.items() if key != "weights"},
             memory_file=inside(memory_file, f"{self.where}, memory"),
+            shots=None if self.raw.get("shots") is None else self.part("shots").shots(),
         )
+
+    def shots(self) -> ShotsEntry:
+        """The entry "shots" of a sense."""
+        return ShotsEntry(*(inside(self.take(key, str), self.where) for key in ("keys", "texts")))
 
     def adapter(self) -> AdapterEntry:
         """The entry "adapter" of a sense."""

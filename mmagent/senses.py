@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mmagent.core import Soft
     from mmagent.modality import Encoder, Features, Modality, Reader
     from mmagent.plugins import Plugins
+    from mmagent.stored import StoredShots
 
 __all__ = ["Percept", "Senses", "demand_own_core"]
 
@@ -81,6 +82,7 @@ class Senses:
         self._before_use = before_use
         self._readers: dict[str, Reader] = {}
         self._awake: dict[str, _Sense] = {}
+        self._stored: dict[str, StoredShots] = {}
         self._known = _Kept()
         self._files: dict[tuple[str, str, int, int], str] = {}
 
@@ -159,6 +161,32 @@ class Senses:
     def memory_settings(self, modality: str) -> MemorySettings:
         """How this sense's shots are compared."""
         return self._wake(modality).memory
+
+    def stored(self, kind: Sequence[str]) -> StoredShots | None:
+        """The bundle's own shots that can be compared with media of these modalities, None where it has none.
+
+        They are read when they are first asked for. Raises UserError where they do not fit the sense.
+        """
+        if len(set(kind)) != 1 or self._bundle.senses[kind[0]].shots is None:
+            return None
+        if kind[0] not in self._stored:
+            self._stored[kind[0]] = self._read_stored(kind[0])
+        found = self._stored[kind[0]]
+        return found if found.n_media == len(kind) else None
+
+    def _read_stored(self, modality: str) -> StoredShots:
+        from mmagent.stored import read_stored
+
+        found = read_stored(self._bundle, modality)
+        assert found is not None
+        sense = self._wake(modality)
+        d_key = sense.memory.d_key(sense.encoder.d_encoder)
+        if found.keys.shape[2] != d_key:
+            raise UserError(
+                f"bundle {self._bundle.name!r} keeps shots of {modality!r} with keys of "
+                f"{found.keys.shape[2]} numbers, and its memory settings make {d_key}. Train it again."
+            )
+        return found
 
     def _readable(self, modality: str) -> bool:
         return modality in self._plugins.modalities

@@ -45,6 +45,12 @@ FAMILIES = (
         "quantised features spelt in words the core knows, after an optional trained prefix",
         "mmagent_adapters.visual_words:build",
     ),
+    AdapterFamily(
+        "memory",
+        "nothing is trained: the labelled examples vote as shots (Tip-Adapter); joins others by a +",
+        "mmagent_adapters.memory:spaces",
+        remembers=True,
+    ),
 )
 
 

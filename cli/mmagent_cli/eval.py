@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["add", "tell"]
 
 CONTROLS = "blind,shuffled,oracle"
-BASELINES = "majority,nearest,logistic"
+BASELINES = "majority,nearest,logistic,memory"
 NO_PART = ("out", "as_json")  # of what the numbers hang on
 
 

@@ -13,14 +13,16 @@ import typer
 
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
+from mmagent.training.families import without_memory
 from mmagent.training.settings import TrainSettings, field_help, from_toml
-from mmagent_cli import failure, progress
+from mmagent_cli import failure, progress, train_memory
 from mmagent_cli.bundles import complete_bundle
 from mmagent_cli.eval import tell
 from mmagent_cli.state import State
 
 if TYPE_CHECKING:
     from mmagent.data import LabelledSet
+    from mmagent.training.remember import Gathered, Remembered
     from mmagent.training.run import Prepared, Trained
 
 __all__ = ["add"]
@@ -70,6 +72,8 @@ def run(
     state: State = context.obj
     settings = from_toml(config) if config else TrainSettings()
     settings = settings.changed({name: value for name, value in given.items() if value is not None})
+    rest, memory = without_memory(settings.adapter, state.plugins.adapters)
+    train_memory.demand_memory(settings, memory)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already. Name another --out, or take it away first.")
     report = report or out.with_name(f"{out.name}-report")
@@ -77,33 +81,64 @@ def run(
     examples.demand_sound()
     from mmagent.evaluation.page import demand_place
     from mmagent.training.loop import Interrupted, asked_to_stop
-    from mmagent.training.run import finish, prepare, train
+    from mmagent.training.run import Prepared, Trained, prepare, train
 
     demand_place(report)
     with progress.patience(f"loading {bundle}"):
         from mmagent.agent import Agent
 
         agent = Agent.load(bundle, device=device, dtype=dtype, plugins=state.plugins)
-    with progress.bar("encoding") as advance:
-        prepared = prepare(examples, agent, settings, encoder=encoder, progress=advance)
-    _say_what_trains(prepared)
-    with asked_to_stop() as stop, _bar() as on_step:
-        try:
-            done = train(prepared, settings, out, data=examples, resume=resume, on_step=on_step, stop=stop)
-        except Interrupted as error:
-            raise UserError(f"{error}. Go on with the same command and --resume.") from error
-    _say_what_came(done)
-    again = ["mmagent", "eval", "--data", data, "--bundle", str(out), "--split", "validation"]
-    again += [*(["--question", question] if question else []), *_each("--column", column or [])]
-    _report(done, prepared, examples, report, settings.seed, [*again, "--controls", "blind"])
+    found: tuple[Trained | Remembered, Prepared | Gathered]
+    if memory is not None and not rest:
+        bar = _bar("tuning")
+        found = train_memory.alone(examples, agent, settings, memory, out, encoder=encoder, bar=bar)
+        _say_where(out)
+        return _report(*found, examples, report, settings.seed, _again(data, out, question, column or []))
+    first, place = settings.changed({"adapter": rest}), train_memory.aside(out) if memory else out
+    before = train_memory.done_before(out, first, resume=resume) if memory else None
+    if before is None:
+        with progress.bar("encoding") as advance:
+            prepared = prepare(examples, agent, first, encoder=encoder, progress=advance)
+        _say_what_trains(prepared)
+        with asked_to_stop() as stop, _bar() as on_step:
+            try:
+                done = train(prepared, first, place, data=examples, resume=resume, on_step=on_step, stop=stop)
+            except Interrupted as error:
+                raise UserError(f"{error}. Go on with the same command and --resume.") from error
+        before, found = done.bundle, (done, prepared)
+        _say_what_came(done)
+    if memory is not None:
+        trained = Agent(before, agent.core, state.plugins)
+        found = train_memory.joined(examples, trained, settings, memory, out, bar=_bar("tuning"))
+    _report(*found, examples, report, settings.seed, _again(data, out, question, column or []))
+    if memory is None and isinstance(found[0], Trained) and isinstance(found[1], Prepared):
+        _finish(found[0], found[1], settings)
+    _say_where(out)
+
+
+def _finish(done: Trained, prepared: Prepared, settings: TrainSettings) -> None:
+    """After the report: what has a closed form learns from the validation rows, too."""
+    from mmagent.training.run import finish
+
     how = finish(prepared, done, settings).told.get("refit")
     if how:
         print(f"Then fitted to all {len(prepared.train) + len(prepared.validation):,} examples: {how}.")
-    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE')
+
+
+def _again(data: str, out: Path, question: str | None, column: list[str]) -> list[str]:
+    """The command that measures the bundle once more."""
+    again = ["mmagent", "eval", "--data", data, "--bundle", str(out), "--split", "validation"]
+    again += [*(["--question", question] if question else []), *_each("--column", column)]
+    return [*again, "--controls", "blind"]
 
 
 def _report(
-    done: Trained, prepared: Prepared, data: LabelledSet, out: Path, seed: int, command: list[str]
+    done: Trained | Remembered,
+    prepared: Prepared | Gathered,
+    data: LabelledSet,
+    out: Path,
+    seed: int,
+    command: list[str],
 ) -> None:
     """Measure the bundle on its validation rows, say the verdict, and write the report.
 
@@ -164,13 +199,20 @@ def _say_what_came(done: Trained) -> None:
     )
 
 
+def _say_where(out: Path) -> None:
+    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE')
+
+
 class _bar:
     """Progress with loss, score, examples per second and time left; on a terminal only."""
+
+    def __init__(self, doing: str = "training") -> None:
+        self._doing = doing
 
     def __enter__(self) -> Callable[[int, int, float, float | None], None]:
         from tqdm import tqdm
 
-        self._shown = tqdm(desc="training", unit="step", disable=not sys.stderr.isatty(), leave=False)
+        self._shown = tqdm(desc=self._doing, unit="step", disable=not sys.stderr.isatty(), leave=False)
         self._told: dict[str, str] = {}
         return self._advance
 

@@ -19,6 +19,7 @@ from mmagent.evaluation.baselines import (
 )
 from mmagent.evaluation.metric import Floats
 from mmagent.evaluation.results import Result
+from mmagent.evaluation.shot_votes import shot_votes
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BASELINES", "baseline_results", "pooled_features"]
 
-BASELINES = ("majority", "nearest", "logistic")
+BASELINES = ("majority", "nearest", "logistic", "memory")
 MOST_CLASSES = 200  # of a linear probe: it is fitted 36 times over, and more take longer than the adapter
 READ = 256  # features read from the cache at a time
 
@@ -116,13 +117,14 @@ def pooled_features(
 
 def _baselines(seed: int) -> Mapping[str, Callable[[Any, Sequence[str], Any], Predictions]]:
     logistic = partial(logistic_regression, seed=seed)
-    return {"majority": majority, "nearest": nearest_mean, "logistic": logistic}
+    return {"majority": majority, "nearest": nearest_mean, "logistic": logistic, "memory": shot_votes}
 
 
 _NAMES = {
     "majority": "the majority class",
     "nearest": "the nearest class mean",
     "logistic": "logistic regression",
+    "memory": "the shot memory",
 }
 
 

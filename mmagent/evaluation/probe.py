@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmagent.errors import UserError
-from mmagent.evaluation.baselines import Answers, _checked, _chosen_strength, _scikit_learn
+from mmagent.evaluation.baselines import Answers, _chosen_strength, _scikit_learn, checked
 from mmagent.evaluation.metric import Floats
 
 __all__ = ["Probe", "linear_probe"]
@@ -34,7 +34,7 @@ def linear_probe(features: ArrayLike, answers: Answers, *, seed: int = 0) -> Pro
     The standardisation is folded into weight and bias. Raises UserError without scikit-learn, and for
     answers that are all the same.
     """
-    x, y, labels, _ = _checked(features, answers, features)
+    x, y, labels, _ = checked(features, answers, features)
     if len(labels) < 2:
         raise UserError(f"all rows have the answer {labels[0]!r}; there is nothing to tell apart.")
     strength = _chosen_strength(x, y, len(labels), seed)

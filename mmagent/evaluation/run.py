@@ -13,7 +13,7 @@ write_report(evaluation, "report")
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -28,6 +28,7 @@ from mmagent.evaluation.worst import Shown, worst
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent
+    from mmagent.bundle import Bundle
     from mmagent.data import LabelledSet
     from mmagent.feature_cache import FeatureCache
 
@@ -44,6 +45,7 @@ class Run:
     shots     how many;  drawn  where they came from
     prompt    what the core read for the first row, ``<image: 26 tokens>`` where a prefix stood
     target    how the first row's wanted answer is written after it
+    turned    the same with the bundle's own shot memory turned off (on, where it was off); None without one
     """
 
     shots: int
@@ -52,6 +54,7 @@ class Run:
     target: str
     adapter: Result
     controls: Mapping[str, Result]
+    turned: Result | None = None
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,12 @@ def evaluate(
     Args:
         split: the rows to answer; unless named test, else validation, else all there are.
         shots: numbers of shots, drawn by `seed` from the split train and the same for every row and control.
-        controls: of blind, shuffled, oracle. baselines: of majority, nearest, logistic; they learn from the
-            split train and are left out where there is none.
+        controls: of blind, shuffled, oracle. baselines: of majority, nearest, logistic, memory; they learn
+            from the split train and are left out where there is none. A bundle with a shot memory of its own
+            is asked with and without it instead of beside the baseline memory.
         judge: what makes an answer right, if not what the data suggest (see `judge_of`).
         told: what the oracle is told of an example's media; the wanted answer unless given.
-        memory: whether near shots vote for their answers.
+        memory: whether near shots, given or the bundle's own, vote for their answers.
         resamples: draws of each bootstrap. cache: of features; the user's own unless given.
 
     Without shots the log-probability of every wanted answer is taken, too, for the perplexity. The same seed
@@ -146,6 +150,8 @@ def evaluate(
     )
     notes = list(part.notes)
     runs = [_run(examiner, part, pool[:k], controls, told, notes, progress) for k in counts]
+    if stored_in(agent.bundle, part.labelled.modalities):
+        baselines = [name for name in baselines if name != "memory"]
     results, left_out = _baselines(agent, part, baselines, runs[0].adapter, cache, seed, progress)
     settings = settings_of(
         agent,
@@ -215,9 +221,37 @@ def _run(
                 notes.append(note)
             continue
         found[control] = result(control, how, likelihood=k == 0 and control == "blind")
+    turned = None
+    if stored := stored_in(examiner.agent.bundle, part.labelled.modalities):
+        word = "off" if examiner.memory else "on"
+        turned = _turned(examiner, own, stored, f"the adapter, memory {word}{beside}", notes, progress)
     parts = (part if isinstance(part, str) else _token_count(part) for part in first.prompt)
     sources = tuple(one.source for one in shots)
-    return Run(k, sources, "".join(parts), first.write_answer(own.examples[0].answer), adapter, found)
+    return Run(k, sources, "".join(parts), first.write_answer(own.examples[0].answer), adapter, found, turned)
+
+
+def _turned(
+    examiner: Examiner,
+    own: Asked,
+    stored: Sequence[str],
+    name: str,
+    notes: list[str],
+    progress: Stages | None,
+) -> Result | None:
+    """The answers with the memory turned the other way; none where a sense has nothing but its memory."""
+    other = replace(examiner, memory=not examiner.memory)
+    alone = [sense for sense in stored if examiner.agent.bundle.senses[sense].adapter is None]
+    if alone and examiner.memory:
+        note = f"without its shot memory the bundle has no sense for {alone[0]!r}: that is the blind control."
+        if note not in notes:
+            notes.append(note)
+        return None
+    return other.result(name, own, progress=None if progress is None else _stage(progress, name))
+
+
+def stored_in(bundle: Bundle, modalities: Sequence[str]) -> list[str]:
+    """The senses, of these modalities, for which a bundle keeps shots of its own."""
+    return [name for name in modalities if name in bundle.senses and bundle.senses[name].shots is not None]
 
 
 def _baselines(

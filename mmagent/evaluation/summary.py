@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mmagent.evaluation.intervals import paired
-from mmagent.evaluation.report import verdict
+from mmagent.evaluation.report import against_memory, verdict
 from mmagent.evaluation.results import Result
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def answers(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _results(evaluation: Evaluation) -> list[Result]:
-    return [one for run in evaluation.runs for one in (run.adapter, *run.controls.values())]
+    runs = evaluation.runs
+    return [one for run in runs for one in (run.adapter, run.turned, *run.controls.values()) if one]
 
 
 def _verdict(evaluation: Evaluation) -> list[str]:
@@ -74,6 +75,8 @@ def _verdict(evaluation: Evaluation) -> list[str]:
     lines: list[str] = []
     for run in evaluation.runs:
         said = verdict(run.adapter, evaluation.baselines, run.controls, resamples=resamples, seed=seed)
+        if run.turned is not None:
+            said.append(against_memory(run.adapter, run.turned, resamples=resamples, seed=seed))
         lines += said if run is evaluation.main else said[:1]
     return lines
 
@@ -81,13 +84,16 @@ def _verdict(evaluation: Evaluation) -> list[str]:
 def _systems(evaluation: Evaluation) -> list[dict[str, Any]]:
     """One entry for each system: its scores, and by how much the adapter is ahead of it on the same rows.
 
-    Baselines are held against the first run; a control against its own.
+    Baselines are held against the first run; a control, and the agent with its shot memory turned the other
+    way, against their own.
     """
     rows = [_system(evaluation, evaluation.main, evaluation.main.adapter, "adapter")]
     rows += [_system(evaluation, evaluation.main, one, "baseline") for one in evaluation.baselines]
     for run in evaluation.runs:
         if run is not evaluation.main:
             rows.append(_system(evaluation, run, run.adapter, "adapter"))
+        if run.turned is not None:
+            rows.append(_system(evaluation, run, run.turned, "memory"))
         rows += [_system(evaluation, run, one, "control") for one in run.controls.values()]
     return rows
 

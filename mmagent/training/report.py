@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmagent.data import LabelledSet
     from mmagent.evaluation import Evaluation
+    from mmagent.training.remember import Gathered, Remembered
     from mmagent.training.run import Prepared, Trained
 
 __all__ = ["report_on"]
 
 
 def report_on(
-    trained: Trained,
-    prepared: Prepared,
+    trained: Trained | Remembered,
+    prepared: Prepared | Gathered,
     data: LabelledSet,
     out: Path,
     *,

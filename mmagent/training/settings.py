@@ -47,6 +47,10 @@ class TrainSettings:
     """Seed of the start, the order, the validation split and dropout: the same seed, the same weights."""
     keep: bool = True
     """Start from the bundle's own adapter where it is of this family and shape; else from fresh weights."""
+    tune_keys: bool = False
+    """Fine-tune the keys of a memory (Tip-Adapter-F); otherwise the examples are remembered as they are."""
+    key_epochs: int = 20
+    """Times that every example is seen while keys are tuned."""
 
     refit: bool = True
     """At the end, fit what has a closed form once more, to training and validation rows together."""
@@ -61,6 +65,7 @@ class TrainSettings:
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
             "clip": (self.clip > 0, "more than 0"),
             "patience": (self.patience >= 0, "0 or more"),
+            "key_epochs": (self.key_epochs >= 1, "at least 1"),
             "validations": (self.validations >= 1, "at least 1"),
             "validation_share": (0 < self.validation_share < 1, "between 0 and 1"),
         }

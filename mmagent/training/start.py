@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError, did_you_mean
+from mmagent.training.families import AUTO
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from mmagent.modality import Encoder
     from mmagent.training.settings import TrainSettings
 
-__all__ = ["AUTO", "Start", "begin", "choose_family", "fit_again", "labelled"]
+__all__ = ["Start", "begin", "choose_family", "fit_again", "labelled"]
 
-AUTO = "auto"
 LONGEST = 16  # soft tokens at most for one answer
 SHORTEST = 4
 CHUNK = 256

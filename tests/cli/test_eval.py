@@ -47,6 +47,7 @@ def test_the_verdict_is_on_stdout_and_the_report_where_it_is_wanted(call, here):
         "majority class",
         "nearest class mean",
         "logistic regression",
+        "shot memory (training-free)",
         "blind",
         "shuffled",
         "oracle",
@@ -96,7 +97,7 @@ def test_a_trained_bundle_is_measured_and_knows_its_own_rows(call, here, tiny_bu
     report = json.loads((here / "mine-report" / "report.json").read_text())
     assert "was chosen by 4 of these 4 rows" in report["verdict"][0]
     assert [system["name"] for system in report["systems"]][-1] == "blind"
-    assert len(report["systems"]) == 5
+    assert len(report["systems"]) == 6
     assert report["verdict"][0] in trained.out
     again = call("eval", *report["command"][2:], "--json")
     assert json.loads(again.out)["systems"] == report["systems"]
@@ -130,7 +131,7 @@ CASES = {
     "too many shots": ([*ROWS, "--shots", "9"], ["8 rows", "9 were asked for"]),
     "no shots there": (["--data", "plain.jsonl", "--shots", "1"], ["train", "is not there"]),
     "unknown control": ([*ROWS, "--controls", "blnd"], ["no control 'blnd'", "Did you mean 'blind'?"]),
-    "unknown baseline": ([*ROWS, "--baselines", "knn"], ["no baseline 'knn'", "majority, nearest, logistic"]),
+    "unknown baseline": ([*ROWS, "--baselines", "knn"], ["no baseline 'knn'", "nearest, logistic, memory"]),
     "unknown judge": ([*ROWS, "--judge", "f1"], ["no judge 'f1'", "exact match"]),
     "place taken": ([*ROWS, "--out", "."], ["left alone"]),
     "place is a file": ([*ROWS, "--out", "0.png"], ["0.png is a file"]),

@@ -16,8 +16,9 @@ from mmagent.evaluation import (
     nearest_mean,
     per_question,
 )
+from mmagent.evaluation.shot_votes import shot_votes
 
-FITTED = [majority, nearest_mean, logistic_regression]
+FITTED = [majority, nearest_mean, logistic_regression, shot_votes]
 
 
 def blobs(n: int, seed: int, spread: float = 0.5, classes: int = 3):
@@ -43,7 +44,7 @@ def test_every_row_gets_a_distribution_over_the_training_classes(baseline):
     assert len(found.answers) == len(found.confidence) == 25
 
 
-@pytest.mark.parametrize("baseline", [nearest_mean, logistic_regression])
+@pytest.mark.parametrize("baseline", [nearest_mean, logistic_regression, shot_votes])
 def test_classes_that_lie_apart_are_found(baseline):
     train, test = blobs(90, 0), blobs(60, 1)
     right = [a == b for a, b in zip(baseline(*train, test[0]).answers, test[1], strict=True)]

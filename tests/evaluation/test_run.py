@@ -272,11 +272,12 @@ def test_baselines_answer_the_same_rows_from_the_training_rows(agent, data, cach
         "majority class",
         "nearest class mean",
         "logistic regression",
+        "shot memory (training-free)",
     ]
     for one in found.baselines:
         told = [(row.question, row.wanted, row.source) for row in one.rows]
         assert told == [(row.question, row.wanted, row.source) for row in found.main.adapter.rows]
-    assert [one.accuracy().value() for one in found.baselines] == [0.5, 1.0, 1.0]
+    assert [one.accuracy().value() for one in found.baselines] == [0.5, 1.0, 1.0, 1.0]
 
 
 def test_baselines_know_the_answers_of_the_training_rows_alone(agent, data, cache):
@@ -286,9 +287,10 @@ def test_baselines_know_the_answers_of_the_training_rows_alone(agent, data, cach
     train = [replace(one, answer=other[one.answer]) for one in data.part("train")]
     rows = data.part("test")
     like = Result("the adapter", tuple(judged(QUESTION, [one.answer], "x") for one in rows))
-    results, notes = baseline_results(agent, ["nearest", "logistic"], train, rows, like, cache=cache)
+    names = ["nearest", "logistic", "memory"]
+    results, notes = baseline_results(agent, names, train, rows, like, cache=cache)
     assert notes == []
-    assert [one.accuracy().value() for one in results] == [0.0, 0.0]
+    assert [one.accuracy().value() for one in results] == [0.0, 0.0, 0.0]
 
 
 def test_questions_have_baselines_of_their_own(agent, read, cache):
