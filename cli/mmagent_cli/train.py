@@ -140,11 +140,12 @@ def _say_what_trains(prepared: Prepared) -> None:
     """Names, shapes, count and share of what trains, before the first step."""
     core = prepared.agent.core
     for name, shape, count in prepared.parameters():
-        print(f"trains  {prepared.sense}.{name}  {tuple(shape)}  {count:,}")
+        print(f"trains  {name}  {tuple(shape)}  {count:,}")
+    kept = "" if prepared.chosen.sense else f", the adapter for {prepared.sense}"
     own = sum(count for *_, count in prepared.parameters())
     print(
         f"in all {own:,} weights, {100 * prepared.share:.2f} % of core and adapter, from "
-        f"{prepared.began_as}. Frozen: the core ({core.fingerprint()[:12]}) and the encoder."
+        f"{prepared.began_as}. Frozen: the core ({core.fingerprint()[:12]}){kept} and the encoder."
     )
     print(f"{len(prepared.train):,} examples to learn from, {len(prepared.validation):,} to judge by.")
 

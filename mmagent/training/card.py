@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mmagent.training.bundle import what_trained
+
 if TYPE_CHECKING:
     from mmagent.training.loop import Outcome
     from mmagent.training.run import Prepared
@@ -21,13 +23,14 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
     lines = [
         f"# {name}",
         "",
-        f"`{prepared.agent.bundle.name}` with a `{prepared.family}` adapter for {prepared.sense}, fine-tuned "
-        f"on `{told['data']}`.",
+        f"`{prepared.agent.bundle.name}` with {what_trained(prepared.chosen, prepared.sense)}, fine-tuned on "
+        f"`{told['data']}`.",
         "",
         f"- **Data**: {len(prepared.train):,} examples to learn from, {len(prepared.validation):,} to judge "
         f"by ({split}; the rows are in `bundle.json`).",
         f"- **Trained**: {trained:,} weights ({100 * prepared.share:.2f} % of core and adapter) from "
-        f"{prepared.began_as}; core and encoder were frozen, the core's checksum was the same after it.",
+        f"{prepared.began_as}; {_frozen(prepared)} were frozen, the core's checksum was the same after it.",
+        *_config_line(prepared),
         f"- **How long**: {outcome.steps:,} of {outcome.planned:,} steps ({ended}), {outcome.seconds:.0f} s.",
         f"- **Score**: {100 * best.score:.1f} % of the validation answers, generated to their end, are exact "
         f"(step {best.step:,}). The best of {len(outcome.history)} validations was kept, so this figure is a "
@@ -47,3 +50,19 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
         "",
     ]
     return "\n".join(lines)
+
+
+def _frozen(prepared: Prepared) -> str:
+    """What did not train, in words."""
+    kept = "" if prepared.chosen.sense else f", the adapter for {prepared.sense}"
+    return f"{'the core itself' if prepared.chosen.core else 'core'}{kept} and encoder"
+
+
+def _config_line(prepared: Prepared) -> list[str]:
+    """How the core's adapter was made, where there is one."""
+    if prepared.chosen.core is None:
+        return []
+    config = prepared.core_adapter.config  # type: ignore[union-attr]
+    return [
+        f"- **In the core**: `{prepared.chosen.core.name}`, {', '.join(f'{k} {v}' for k, v in config.items())}."
+    ]

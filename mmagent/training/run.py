@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mmagent.errors import UserError, did_you_mean
+from mmagent.errors import UserError
+from mmagent.training.combined import Combined
+from mmagent.training.families import Chosen, choose, start_in_core
 from mmagent.training.loop import Outcome, Task, fine_tune
 from mmagent.training.rows import fingerprint, learn_rows
 from mmagent.training.settings import TrainSettings
@@ -31,7 +33,9 @@ class Prepared:
     """All that a run needs, before its first step.
 
     task       rows and features
-    adapter    where it starts: the bundle's own, or fresh
+    adapter    where it starts: the bundle's own, or fresh; a `Combined` where the core bends
+    chosen     the families that train
+    family     their names, as they were asked for
     began_as   "the bundle's own adapter" or "fresh weights"
     split      row numbers of the validation examples, as the bundle keeps them
     """
@@ -41,6 +45,7 @@ class Prepared:
     encoder: str
     task: Task
     adapter: nn.Module
+    chosen: Chosen
     family: str
     began_as: str
     train: Sequence[Example]
@@ -49,15 +54,32 @@ class Prepared:
     made_split: bool
 
     def parameters(self) -> list[tuple[str, tuple[int, ...], int]]:
-        """Name, shape and count of every tensor that trains."""
-        return [(n, tuple(p.shape), p.numel()) for n, p in self.adapter.named_parameters() if p.requires_grad]
+        """Name, shape and count of every tensor that trains; its name begins with the sense, or with `core.`."""
+        parts = {self.sense: self.sense_adapter, "core": self.core_adapter}
+        return [
+            (f"{place}.{name}", tuple(tensor.shape), tensor.numel())
+            for place, part in parts.items()
+            if part is not None
+            for name, tensor in part.named_parameters()
+            if tensor.requires_grad
+        ]
+
+    @property
+    def sense_adapter(self) -> nn.Module:
+        """The adapter of the sense."""
+        return self.adapter.sense if isinstance(self.adapter, Combined) else self.adapter
+
+    @property
+    def core_adapter(self) -> nn.Module | None:
+        """What trains inside of the core."""
+        return self.adapter.core if isinstance(self.adapter, Combined) else None
 
     @property
     def share(self) -> float:
         """What trains, of all weights of core and adapter, 0 to 1."""
         own = sum(count for *_, count in self.parameters())
-        frozen = sum(int(p.numel()) for p in self.agent.core.model.parameters())
-        return own / (own + frozen)
+        whole = (*self.agent.core.model.parameters(), *self.sense_adapter.parameters())
+        return own / sum(int(parameter.numel()) for parameter in whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +104,11 @@ def prepare(
     bundle's own. progress(done, total) counts encoded inputs. Raises `UserError` for data that cannot be
     learned from.
     """
+    from mmagent.core_adapter import settle
     from mmagent.data import stratified_split
     from mmagent.feature_cache import FeatureCache, encode_cached
 
+    chosen = choose(settings, agent.plugins.adapters)
     data.demand_sound()
     sense = _one_sense(data, agent)
     made_split = not data.part("validation")
@@ -96,18 +120,34 @@ def prepare(
         raise UserError(
             f"{data.source} leaves the {missing} split empty. Add rows, or name no splits at all."
         )
+    settle(agent.bundle, agent.core, agent.plugins)
     place = encoder or agent.bundle.senses[sense].encoder
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
     sources, media = _numbered(examples, sense)
     seen = encode_cached(reader, model, sources, FeatureCache(), progress=progress)
-    adapter, began_as = _start(agent, sense, settings, model, seen, own_encoder=encoder is None)
+    adapter, began_as = _start(agent, sense, chosen, settings, model, seen, own_encoder=encoder is None)
+    if chosen.core is not None:
+        core_adapter, core_began = start_in_core(agent, chosen, settings)
+        adapter = Combined(adapter, core_adapter, keeps=chosen.sense is None)
+        began_as = core_began if chosen.sense is None else f"{began_as} and {core_began}"
     rows = learn_rows(agent, sense, examples, media, int(cast("Any", adapter).n_tokens))
     keys = [str(key) for key in seen.keys]
     task = Task(agent.core, rows[: len(train)], rows[len(train) :], seen, fingerprint(rows, keys))
     split = {"train": [one.row for one in train], "validation": [one.row for one in validation]}
     return Prepared(
-        agent, sense, place, task, adapter, settings.adapter, began_as, train, validation, split, made_split
+        agent,
+        sense,
+        place,
+        task,
+        adapter,
+        chosen,
+        settings.adapter,
+        began_as,
+        train,
+        validation,
+        split,
+        made_split,
     )
 
 
@@ -162,8 +202,9 @@ def train(
         prepared.agent.bundle,
         prepared.sense,
         encoder=prepared.encoder,
-        family=prepared.family,
-        adapter=prepared.adapter,
+        chosen=prepared.chosen,
+        adapter=prepared.sense_adapter,
+        core_adapter=prepared.core_adapter,
         training=told,
         scores=scores,
         card=card_of(out.name, prepared, outcome, told),
@@ -198,29 +239,39 @@ def _numbered(examples: Sequence[Example], sense: str) -> tuple[list[object], di
 def _start(
     agent: Agent,
     sense: str,
+    chosen: Chosen,
     settings: TrainSettings,
     encoder: Encoder,
     seen: CachedFeatures,
     *,
     own_encoder: bool,
 ) -> tuple[nn.Module, str]:
-    """The adapter as the run begins."""
+    """The sense's adapter as the run begins: the bundle's own where it stays, or where it fits; else fresh."""
     import torch
 
-    families = agent.plugins.adapters
-    if settings.adapter not in families:
-        raise UserError(
-            f"no adapter family called {settings.adapter!r}. There are: {', '.join(families)}."
-            f"{did_you_mean(settings.adapter, families)}"
-        )
-    entry = agent.bundle.senses[sense].adapter
-    if settings.keep and own_encoder and entry is not None and entry.family == settings.adapter:
+    entry, family = agent.bundle.senses[sense].adapter, chosen.sense
+    options = {} if family is None else chosen.of(family)
+    if family is None:
+        if entry is None or not own_encoder:
+            lack = (
+                f"has no adapter for {sense!r}"
+                if entry is None
+                else "has an adapter for its own encoder only"
+            )
+            raise UserError(
+                f"{settings.adapter} keeps the bundle's own adapter, and bundle {agent.bundle.name!r} {lack}. "
+                f"Train one with it: --adapter prefix+{settings.adapter}."
+            )
+    elif not (settings.keep and own_encoder and entry is not None and entry.family == family.name):
+        entry = None
+    if entry is not None and all(entry.config.get(name) == value for name, value in options.items()):
         own = agent.bundle.load_adapter(
-            sense, agent.plugins, encoder.d_encoder, agent.core.d_core, trainable=True
+            sense, agent.plugins, encoder.d_encoder, agent.core.d_core, trainable=family is not None
         )
         return own, "the bundle's own adapter"
-    family = families[settings.adapter]
+    assert family is not None
     config = {"n_features": int(seen[0].values.shape[1])} if family.per_feature else {}
     torch.manual_seed(settings.seed)
     build = agent.plugins.resolve(family.build)
-    return cast("nn.Module", build(config, encoder.d_encoder, agent.core.d_core)), "fresh weights"
+    made = build({**config, **options}, encoder.d_encoder, agent.core.d_core)
+    return cast("nn.Module", made), "fresh weights"
