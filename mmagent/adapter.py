@@ -1,9 +1,9 @@
-"""What an adapter family is: a way to carry features into the core, or to let the core bend, that a plugin can
-add.
+"""What an adapter family is: a way to carry features into the core, or to let it bend, that a plugin can add.
 
 A plugin registers one light `AdapterFamily`; the function it names by dotted path builds the module when a
-bundle asks for the family. There are two kinds: a family of a sense makes soft tokens of an encoder's features
-(`Build`); one that goes `into_core` puts trained parts into the frozen core itself (`BuildIntoCore`).
+bundle asks for the family. There are two kinds: a family of a sense makes soft tokens of an encoder's
+features (`Build`); one that goes `into_core` puts trained parts into the frozen core itself
+(`BuildIntoCore`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class CoreAdapter(Protocol):
     config: dict[str, Any]
 
     def merge(self) -> None:
-        """Fold the parts into the core's weights and take them out. Raises `UserError` where that cannot be."""
+        """Fold the parts into the core's weights and take them out. Raises `UserError` if that cannot be."""
 
     def remove(self) -> None:
         """Take the parts out; the core is as it was."""

@@ -125,8 +125,8 @@ class Bundle(Manifest):
         family = self.family(entry, plugins)
         if family.into_core:
             raise UserError(
-                f"bundle {self.name!r} names the adapter family {family.name!r} for {sense!r}, which goes into "
-                f'a core. It belongs under "core" in {MANIFEST}.'
+                f"bundle {self.name!r} names the adapter family {family.name!r} for {sense!r}, which goes "
+                f'into a core. It belongs under "core" in {MANIFEST}.'
             )
         module: nn.Module = plugins.resolve(family.build)(entry.config, d_encoder, d_core)
         load_strictly(module, self.path / entry.weights)

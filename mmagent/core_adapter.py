@@ -36,7 +36,8 @@ def build_into(
 def wake(bundle: Bundle, core: Core, plugins: AdapterSource) -> None:
     """Make sure that a core has the adapter that a bundle names for it, and none else.
 
-    A core that is bent already must be so by the very weights of the bundle. Raises `UserError`.
+    A core that is bent already must be so by the very weights of the bundle; they are frozen from here on.
+    Raises `UserError`.
     """
     from mmagent.tensors import load_strictly
 
@@ -50,12 +51,15 @@ def wake(bundle: Bundle, core: Core, plugins: AdapterSource) -> None:
             raise
     elif core.adapter is not None and not _same(bundle, core.adapter):
         raise UserError(
-            f"an adapter is built into the core that is not that of bundle {bundle.name!r}. Load the core anew."
+            f"the adapter that is built into the core is not that of bundle {bundle.name!r}. "
+            "Load the core anew."
         )
+    if core.adapter is not None:
+        core.adapter.eval().requires_grad_(False)
 
 
 def settle(bundle: Bundle, core: Core, plugins: AdapterSource) -> None:
-    """Bring a core back to what its bundle says, whatever has been built into it since. Raises `UserError`."""
+    """Bring a core back to what its bundle says, whatever has been built in since. Raises `UserError`."""
     if core.adapter is not None and not _same(bundle, core.adapter):
         core.straighten()
     wake(bundle, core, plugins)

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AdapterEntry:
-    """An adapter, of a sense or of the core: its family, the family's settings, and the file of its tensors."""
+    """The adapter of a sense or of the core: its family, the family's settings, the file of its tensors."""
 
     family: str
     config: Mapping[str, Any]

@@ -1,10 +1,10 @@
 """Families that let the core bend: peft's LoRA and (IA)^3, built into a frozen core.
 
-`lora` adds a product of two thin matrices to linear maps, W x + (alpha / r) B A x, with B = 0 at the start (Hu
-et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", section 4.1). `ia3` multiplies keys, values
-and the inside of the feed-forward layers by learned vectors that start at one (Liu et al. 2022, "Few-Shot
-Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning", section 3.3). So a fresh adapter
-of either changes nothing.
+`lora` adds a product of two thin matrices to linear maps, W x + (alpha / r) B A x, with B = 0 at the start
+(Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", section 4.1). `ia3` multiplies keys,
+values and the inside of the feed-forward layers by learned vectors that start at one (Liu et al. 2022,
+"Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning", section 3.3). So a
+fresh adapter of either changes nothing.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def build_lora(config: Mapping[str, Any], model: nn.Module) -> PeftAdapter:
 
 
 def build_ia3(config: Mapping[str, Any], model: nn.Module) -> PeftAdapter:
-    """(IA)^3 in a core; settings: targets (names of linear layers), feedforward (those scaled at their input).
+    """(IA)^3 in a core; settings: targets (names of linear layers), feedforward (those scaled at the input).
 
     Without them: those that peft lists for the architecture, else all linear layers of the decoder blocks, at
     their output. Raises `UserError`.
@@ -157,8 +157,8 @@ def _targets(
             )
         if name.rpartition(".")[2] in _read_past(model):
             raise UserError(
-                f"adapter family {family!r}: {_kind(model)} takes the weights of {name!r} past any adapter, so "
-                "one there would do nothing. Leave it out of the targets."
+                f"adapter family {family!r}: {_kind(model)} takes the weights of {name!r} past any adapter, "
+                "so one there would do nothing. Leave it out of the targets."
             )
     if not names:
         raise UserError(f"adapter family {family!r}: the core has no linear layer that could bend.")

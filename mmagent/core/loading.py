@@ -194,8 +194,8 @@ class Core:
     def bend(self, build: Callable[[Any], nn.Module]) -> nn.Module:
         """Let an adapter build itself into the model, and return it, frozen and in `eval()`.
 
-        build: is given the model and returns a `mmagent.adapter.CoreAdapter`; the core's own tensors must come
-        out of it as they were. Whoever trains it unfreezes the adapter, which is the only thing that
+        build: is given the model and returns a `mmagent.adapter.CoreAdapter`; the core's own tensors must
+        come out of it as they were. Whoever trains it unfreezes the adapter, which is the only thing that
         `assert_frozen` lets be trained. Raises UserError where there is one already, or it cannot be built.
         """
         if self.adapter is not None:
@@ -216,7 +216,7 @@ class Core:
 
     @property
     def owner(self) -> str:
-        """Keeps this core's states apart in a shared PrefixCache; another whenever its adapter's weights are."""
+        """Keeps this core's states apart in a shared PrefixCache; it changes with the adapter's weights."""
         if self.adapter is None:
             return f"core-{self._number}"
         return f"core-{self._number}-{sum(tensor._version for tensor in self.adapter.parameters())}"

@@ -36,10 +36,10 @@ def write_trained(
     card: str,
     calibration: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Write the bundle `out`: the parent's core and other senses, with the new adapter of sense, core or both.
+    """Write the bundle `out`: the parent's core and other senses, and the new adapter of sense, core or both.
 
-    adapter: of the sense; where none was trained (`chosen.sense` is None) the parent's file is taken as it is.
-    core_adapter: what was trained inside of the core; without one, the parent's, if it has one, goes along.
+    adapter: of the sense; where none was trained (`chosen.sense` is None) the parent's file is taken.
+    core_adapter: what was trained inside of the core; without one, the parent's, if any, goes along.
     encoder: a directory or hub id. Where it is the parent's own, the parent's shot memory stays; it was made
     for those features. training: what the manifest keeps of the run (data, settings, split, command). Core
     and encoder are copied in, so that the bundle travels; one of 2 GiB or more, or a hub id, is named by its

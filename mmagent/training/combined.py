@@ -1,4 +1,4 @@
-"""What a run trains where the core bends: the adapter of a sense and the one inside of the core, as one module."""
+"""What a run trains where the core bends: a sense's adapter and the one inside of the core, as one module."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.training.settings import TrainSettings
 
-__all__ = ["Chosen", "choose", "start_in_core"]
+__all__ = ["Chosen", "agrees", "choose", "start_in_core", "told"]
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ def choose(settings: TrainSettings, families: Mapping[str, AdapterFamily]) -> Ch
     for name in settings.adapter.split("+"):
         if name not in families:
             raise UserError(
-                f"no adapter family called {name!r}. There are: {', '.join(families)}, and two of them joined "
-                f"by a +.{did_you_mean(name, families)}"
+                f"no adapter family called {name!r}. There are: {', '.join(families)}, and two of them "
+                f"joined by a +.{did_you_mean(name, families)}"
             )
         family = families[name]
         if family.into_core in found:
             where = "go into the core" if family.into_core else "stand before the core"
             raise UserError(
-                f"{settings.adapter!r} cannot be combined: {found[family.into_core].name} and {name} both {where}. "
-                "Join one that stands before the core and one that goes into it, such as prefix+lora."
+                f"{settings.adapter!r} cannot be combined: {found[family.into_core].name} and {name} both "
+                f"{where}. Join one that stands before the core and one that goes into it: prefix+lora."
             )
         found[family.into_core] = family
     chosen = Chosen(found.get(False), found.get(True))
@@ -65,9 +65,9 @@ def choose(settings: TrainSettings, families: Mapping[str, AdapterFamily]) -> Ch
 def start_in_core(agent: Agent, chosen: Chosen, settings: TrainSettings) -> tuple[nn.Module, str]:
     """What is built into the core as the run begins, and what it began as.
 
-    The bundle's own is taken up where it is of the family and the settings asked for. Otherwise a fresh one is
-    built, from the seed; but never in the place of one that the bundle keeps, unless `settings.keep` is off.
-    Raises `UserError`.
+    The bundle's own is taken up where it is of the family and the settings asked for. Otherwise a fresh one
+    is built, from the seed; but never in the place of one that the bundle keeps, unless `settings.keep` is
+    off. Raises `UserError`.
     """
     import torch
 
@@ -77,15 +77,13 @@ def start_in_core(agent: Agent, chosen: Chosen, settings: TrainSettings) -> tupl
     assert family is not None
     options = chosen.of(family)
     if own is not None and settings.keep:
-        if own.family == family.name and all(
-            own.config.get(name) == value for name, value in options.items()
-        ):
+        if own.family == family.name and agrees(own.config, options):
             assert core.adapter is not None
             return core.adapter, f"the bundle's own {family.name}"
         raise UserError(
-            f"the core of bundle {agent.bundle.name!r} has an adapter already ({own.family}, {_told(own.config)}). "
-            f"Train that on, merge it first (mmagent bundles merge {agent.bundle.path} --out NEW), or drop it "
-            "with --no-keep."
+            f"the core of bundle {agent.bundle.name!r} has an adapter already ({own.family}, "
+            f"{told(own.config)}). Train that on, merge it first (mmagent bundles merge {agent.bundle.path} "
+            "--out NEW), or drop it with --no-keep."
         )
     core.straighten()
     torch.manual_seed(settings.seed)
@@ -106,7 +104,8 @@ def _options(settings: TrainSettings, families: list[AdapterFamily]) -> dict[str
         family, name, value = match.groups()
         if family is None and len(names) > 1:
             raise UserError(
-                f"adapter_options: whose setting is {name!r}? Write {' or '.join(f'{n}.{word}' for n in names)}."
+                f"adapter_options: whose setting is {name!r}? Write "
+                f"{' or '.join(f'{one}.{word}' for one in names)}."
             )
         if family is not None and family not in names:
             raise UserError(
@@ -127,7 +126,12 @@ def _value(text: str) -> Any:
     return [part for part in text.split(",") if part] if "," in text else text
 
 
-def _told(config: Mapping[str, Any]) -> str:
+def agrees(config: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
+    """Whether an adapter of this config is what the options ask for; one name may stand for a list."""
+    return all(config.get(name) in (value, [value]) for name, value in options.items())
+
+
+def told(config: Mapping[str, Any]) -> str:
     """A config as words."""
     return " ".join(
         f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"

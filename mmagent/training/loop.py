@@ -267,7 +267,7 @@ def _optimiser(adapter: nn.Module, settings: TrainSettings) -> torch.optim.AdamW
 
 
 def _is_matrix(parameter: Tensor) -> bool:
-    """Whether it has rows and columns; (IA)^3 keeps its vectors as (1, n), and decay would pull them from one."""
+    """Whether it has rows and columns: (IA)^3 keeps vectors as (1, n), which decay would pull from one."""
     return sum(size > 1 for size in parameter.shape) >= 2
 
 

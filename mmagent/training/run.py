@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError
 from mmagent.training.combined import Combined
-from mmagent.training.families import Chosen, choose, start_in_core
+from mmagent.training.families import Chosen, agrees, choose, start_in_core
 from mmagent.training.loop import Outcome, Task, fine_tune
 from mmagent.training.rows import fingerprint, learn_rows
 from mmagent.training.settings import TrainSettings
@@ -54,7 +54,7 @@ class Prepared:
     made_split: bool
 
     def parameters(self) -> list[tuple[str, tuple[int, ...], int]]:
-        """Name, shape and count of every tensor that trains; its name begins with the sense, or with `core.`."""
+        """Name, shape and count of every tensor that trains; names begin with the sense, or with `core.`."""
         parts = {self.sense: self.sense_adapter, "core": self.core_adapter}
         return [
             (f"{place}.{name}", tuple(tensor.shape), tensor.numel())
@@ -246,25 +246,21 @@ def _start(
     *,
     own_encoder: bool,
 ) -> tuple[nn.Module, str]:
-    """The sense's adapter as the run begins: the bundle's own where it stays, or where it fits; else fresh."""
+    """The sense's adapter as the run begins: the bundle's own where it stays or fits; else fresh."""
     import torch
 
     entry, family = agent.bundle.senses[sense].adapter, chosen.sense
     options = {} if family is None else chosen.of(family)
     if family is None:
         if entry is None or not own_encoder:
-            lack = (
-                f"has no adapter for {sense!r}"
-                if entry is None
-                else "has an adapter for its own encoder only"
-            )
+            lack = f"has none for {sense!r}" if entry is None else "made it for its own encoder"
             raise UserError(
-                f"{settings.adapter} keeps the bundle's own adapter, and bundle {agent.bundle.name!r} {lack}. "
+                f"{settings.adapter} keeps the adapter that is there, and {agent.bundle.name!r} {lack}. "
                 f"Train one with it: --adapter prefix+{settings.adapter}."
             )
     elif not (settings.keep and own_encoder and entry is not None and entry.family == family.name):
         entry = None
-    if entry is not None and all(entry.config.get(name) == value for name, value in options.items()):
+    if entry is not None and agrees(entry.config, options):
         own = agent.bundle.load_adapter(
             sense, agent.plugins, encoder.d_encoder, agent.core.d_core, trainable=family is not None
         )

@@ -1,8 +1,8 @@
 """Several processes that train one adapter: they begin with the same weights and add up their gradients.
 
 One all-reduce of all trained gradients, after the last backward pass of a step, wherever the trained tensors
-are: in an adapter before the core or inside of it. Every process joins in every step, also one that had no row
-of it, so none waits for a number that another alone decides on.
+are: in an adapter before the core or inside of it. Every process joins in every step, also one that had no
+row of it, so none waits for a number that another alone decides on.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def features(batch: int = 4, n: int = N, seed: int = 1) -> tuple[Tensor, Tensor,
 
 
 def test_every_family_is_tested() -> None:
-    assert [family.name for family in FAMILIES] == list(CONFIGS)
+    assert [family.name for family in FAMILIES if not family.into_core] == list(CONFIGS)
 
 
 @every_family
