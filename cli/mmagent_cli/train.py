@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -139,8 +140,8 @@ def _named(text: str) -> tuple[str, str]:
 def _say_what_trains(prepared: Prepared) -> None:
     """Names, shapes, count and share of what trains, before the first step."""
     core = prepared.agent.core
-    for name, shape, count in prepared.parameters():
-        print(f"trains  {name}  {tuple(shape)}  {count:,}")
+    for line in _folded(prepared.parameters()):
+        print(f"trains  {line}")
     kept = "" if prepared.chosen.sense else f", the adapter for {prepared.sense}"
     own = sum(count for *_, count in prepared.parameters())
     print(
@@ -148,6 +149,21 @@ def _say_what_trains(prepared: Prepared) -> None:
         f"{prepared.began_as}. Frozen: the core ({core.fingerprint()[:12]}){kept} and the encoder."
     )
     print(f"{len(prepared.train):,} examples to learn from, {len(prepared.validation):,} to judge by.")
+
+
+def _folded(parameters: Sequence[tuple[str, tuple[int, ...], int]]) -> list[str]:
+    """Name, shape and count; tensors that differ only in the number of their block share a line."""
+    blocks: dict[tuple[str, str, tuple[int, ...], int], list[str]] = {}
+    for name, shape, count in parameters:
+        head, number, tail = re.fullmatch(r"(.*?)(?:(?<=\.)(\d+)(?=\.)(.*))?", name).groups("")  # type: ignore[union-attr]
+        blocks.setdefault((head, tail, shape, count), []).append(number)
+    lines = []
+    for (head, tail, shape, count), numbers in blocks.items():
+        run = [str(at) for at in range(int(numbers[0] or 0), int(numbers[0] or 0) + len(numbers))]
+        which = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 2 and run == numbers else ",".join(numbers)
+        times = f"{len(numbers)} x " if len(numbers) > 1 else ""
+        lines.append(f"{head}{which}{tail}  {times}{shape}  {count * len(numbers):,}")
+    return lines
 
 
 def _say_what_came(done: Trained, out: Path) -> None:
