@@ -147,7 +147,7 @@ def _targets(
     if names is None:
         listed = known.get(_kind(model))
         fits = isinstance(listed, list) and all(any(_is(path, name) for path in linear) for name in listed)
-        names = list(listed) if fits else _in_blocks(model, linear)
+        names = list(listed or ()) if fits else _in_blocks(model, linear)
     there = sorted({path.rpartition(".")[2] for path in linear})
     for name in names:
         if not any(_is(path, name) for path in linear):

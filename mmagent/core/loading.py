@@ -229,7 +229,7 @@ class Core:
         digest = hashlib.sha256()
         for name, tensor in sorted(self._own().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            data = tensor.detach().cpu().contiguous().flatten()
+            data: Any = tensor.detach().cpu().contiguous().flatten()
             digest.update(memoryview(data.view(torch.uint8).numpy()) if data.numel() else b"")
         return digest.hexdigest()
 
@@ -258,7 +258,7 @@ class Core:
 
     def _written(self) -> dict[str, tuple[int, int]]:
         """Where each own tensor lies and how often it was written to in place."""
-        return {name: (tensor.data_ptr(), tensor._version) for name, tensor in self._own().items()}
+        return {name: (tensor.data_ptr(), tensor._version) for name, tensor in self._own.held().items()}
 
 
 def _checked_location(location: str | Path) -> str:

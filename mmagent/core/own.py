@@ -8,6 +8,8 @@ keep the names they had.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 __all__ = ["OwnTensors"]
@@ -25,9 +27,20 @@ class OwnTensors:
 
     def __call__(self) -> dict[str, Tensor]:
         """Own parameters and buffers that a checkpoint holds, by the names they came with."""
+        return self._named(self._model.state_dict(keep_vars=True))
+
+    def held(self) -> dict[str, Tensor]:
+        """Those of them that the model keeps; a quantised layer makes some of its state only when asked."""
+        kept = dict(self._model.named_parameters(remove_duplicate=False))
+        kept |= dict(self._model.named_buffers(remove_duplicate=False))
+        saved = self._model.state_dict(keep_vars=True)
+        return self._named({name: kept[name] for name in saved if name in kept})
+
+    def _named(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of these tensors that are own, by the names they came with."""
         modules = dict(self._model.named_modules(remove_duplicate=False))
         found: dict[str, Tensor] = {}
-        for key, tensor in self._model.state_dict(keep_vars=True).items():
+        for key, tensor in tensors.items():
             path, rest = _innermost(key, modules)
             name = self._names.get(id(modules[path]))
             if name is not None:

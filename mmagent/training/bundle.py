@@ -15,7 +15,7 @@ from mmagent.manifest import MANIFEST
 if TYPE_CHECKING:
     from torch import nn
 
-    from mmagent.training.families import Chosen
+    from mmagent.training.chosen import Chosen
 
 __all__ = ["what_trained", "write_trained"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmagent.training.bundle import what_trained
-from mmagent.training.families import told as words_of
+from mmagent.training.chosen import told as words_of
 
 if TYPE_CHECKING:
     from mmagent.training.loop import Outcome
@@ -63,5 +63,5 @@ def _config_line(prepared: Prepared) -> list[str]:
     """How the core's adapter was made, where there is one."""
     if prepared.chosen.core is None:
         return []
-    config = prepared.core_adapter.config  # type: ignore[union-attr]
+    config: Any = prepared.core_adapter.config  # type: ignore[union-attr]
     return [f"- **In the core**: `{prepared.chosen.core.name}`, {words_of(config)}."]

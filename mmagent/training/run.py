@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError
+from mmagent.training.chosen import Chosen, agrees, choose, start_in_core
 from mmagent.training.combined import Combined
-from mmagent.training.families import Chosen, agrees, choose, start_in_core
 from mmagent.training.loop import Outcome, Task, fine_tune
 from mmagent.training.rows import fingerprint, learn_rows
 from mmagent.training.settings import TrainSettings

@@ -37,18 +37,20 @@ def begin_alike(module: nn.Module, accelerator: Accelerator) -> None:
 
 @torch.no_grad()
 def sum_gradients(parameters: Iterable[nn.Parameter], accelerator: Accelerator) -> None:
-    """Replace each gradient by its sum over all processes; a process without one adds zeros.
+    """Replace each gradient by its sum over all processes, by one collective call over one fp32 vector.
 
-    One collective call over one flat fp32 vector. The sum is the same bits in every process.
+    A process without a gradient adds zeros; a parameter that has one in no process has none afterwards, as
+    in one process. The sum is the same bits in every process.
     """
     if accelerator.num_processes == 1:
         return
     whole = list(parameters)
+    there = torch.tensor([float(p.grad is not None) for p in whole], device=accelerator.device)
     own = [torch.zeros_like(p) if p.grad is None else p.grad for p in whole]
-    flat: Tensor = torch.cat([gradient.float().flatten() for gradient in own])
+    flat: Tensor = torch.cat([there, *(gradient.float().flatten() for gradient in own)])
     flat = accelerator.reduce(flat, reduction="sum")
-    at = 0
-    for parameter in whole:
-        part = flat[at : at + parameter.numel()]
-        parameter.grad = part.view_as(parameter).to(parameter.dtype)
+    at = len(whole)
+    for number, parameter in enumerate(whole):
+        part = flat[at : at + parameter.numel()].view_as(parameter).to(parameter.dtype)
+        parameter.grad = part if flat[number] > 0 else None
         at += parameter.numel()

@@ -104,9 +104,9 @@ def _directory(core: str) -> Path:
     """The directory that a core was loaded from; of a hub id, that in the hub's cache."""
     if Path(core).is_dir():
         return Path(core)
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
-    return Path(cached_file(core, "config.json", local_files_only=True)).parent
+    return Path(str(cached_file(core, "config.json", local_files_only=True))).parent
 
 
 def _stored(source: Path, dtype: str | None) -> torch.dtype:

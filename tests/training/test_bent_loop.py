@@ -73,21 +73,24 @@ def test_stopped_and_resumed_it_ends_in_the_same_bits(
 
 
 def test_gradients_are_added_up_over_all_that_trains() -> None:
-    class Twice:
-        """Two processes that had the same rows."""
+    class Other:
+        """A second process, whose gradients are all 1 and which has none for the first parameter."""
 
-        num_processes = 2
+        num_processes, device = 2, torch.device("cpu")
 
         def reduce(self, tensor: torch.Tensor, reduction: str) -> torch.Tensor:
             assert reduction == "sum"
-            return tensor * 2
+            theirs = torch.ones_like(tensor)
+            theirs[[0, 2]] = 0.0
+            theirs[3:9] = 0.0
+            return tensor + theirs
 
-    module = torch.nn.Linear(3, 2).to(torch.bfloat16)
-    module.weight.grad = torch.arange(6.0).view(2, 3).to(torch.bfloat16)
-    sum_gradients(trained(module), Twice())  # type: ignore[arg-type]
-    assert torch.equal(module.weight.grad.float(), 2 * torch.arange(6.0).view(2, 3))
-    assert module.bias.grad is not None, "a process without rows of its own joins with zeros"
-    assert not module.bias.grad.any()
+    layers = torch.nn.ModuleList([torch.nn.Linear(3, 2, bias=False) for _ in range(3)]).to(torch.bfloat16)
+    layers[0].weight.grad = torch.arange(6.0).view(2, 3).to(torch.bfloat16)
+    sum_gradients(trained(layers), Other())  # type: ignore[arg-type]
+    assert torch.equal(layers[0].weight.grad.float(), torch.arange(6.0).view(2, 3))
+    assert torch.equal(layers[1].weight.grad.float(), torch.ones(2, 3)), "one without rows joins with zeros"
+    assert layers[2].weight.grad is None
 
 
 @pytest.mark.parametrize(("world", "families"), [(4, "lora"), (2, "prefix+lora")])

@@ -15,7 +15,7 @@ from mmagent.data import read_labelled
 from mmagent.errors import UserError
 from mmagent.plugins import load_plugins
 from mmagent.tensors import read_tensors
-from mmagent.training.families import choose
+from mmagent.training.chosen import choose
 from mmagent.training.run import Prepared, prepare, train
 from mmagent.training.settings import TrainSettings
 
