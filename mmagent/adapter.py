@@ -1,7 +1,9 @@
-"""What an adapter family is: a way to carry features into the core that a plugin can add.
+"""What an adapter family is: a way to carry features into the core, or to let it bend, that a plugin can add.
 
 A plugin registers one light `AdapterFamily`; the function it names by dotted path builds the module when a
-bundle asks for the family.
+bundle asks for the family. There are two kinds: a family of a sense makes soft tokens of an encoder's
+features (`Build`); one that goes `into_core` puts trained parts into the frozen core itself
+(`BuildIntoCore`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class AdapterFamily:
     """One family of adapters, as a plugin announces it.
 
-    name   the word a bundle names it by, such as `prefix`
+    name   the word a bundle names it by, such as `prefix`; without a `+`, which combines families
     help   one line for people
     build  dotted path `package.module:function` of a `Build`, imported on first use
     per_feature  whether its settings need `n_features`, the number of features of one input
@@ -29,6 +31,7 @@ class AdapterFamily:
     fit    dotted path of a `Fit`: what of it can be fitted to labelled features at once, without the core;
            "" where there is nothing of the kind
     remembers    whether it trains nothing and keeps the labelled examples as shots: `build` is a `KeySpaces`
+    into_core    whether it lets the core bend: `build` is a `BuildIntoCore` then
     """
 
     name: str
@@ -38,6 +41,7 @@ class AdapterFamily:
     per_answer: bool = False
     fit: str = ""
     remembers: bool = False
+    into_core: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +93,30 @@ class KeySpaces(Protocol):
 
         pooled (M, d): the features of the training media. Labels are not given, and nothing is trained.
         """
+
+
+class CoreAdapter(Protocol):
+    """Trained parts inside of a core; an `nn.Module` whose parameters are those parts and nothing else.
+
+    Its `train()` and `eval()` reach them where they stand (a dropout of theirs is active in training only).
+    `config` builds the same again: what was left to the family's choice is written out in it.
+    """
+
+    config: dict[str, Any]
+
+    def merge(self) -> None:
+        """Fold the parts into the core's weights and take them out. Raises `UserError` if that cannot be."""
+
+    def remove(self) -> None:
+        """Take the parts out; the core is as it was."""
+
+
+class BuildIntoCore(Protocol):
+    """What an `AdapterFamily` with `into_core` names: it builds itself into a core's model, in place.
+
+    The model's own tensors keep their values, and a fresh adapter changes none of its outputs. The same
+    config builds the same shapes in the same places of the same architecture.
+    """
+
+    def __call__(self, config: Mapping[str, Any], model: nn.Module) -> nn.Module:
+        """The adapter, a `CoreAdapter`. Raises `UserError` for an unknown or impossible setting."""

@@ -45,9 +45,14 @@ class Agent:
         trust_remote_code: bool = False,
         before_use: Callable[[], None] | None = None,
     ) -> None:
-        """Wake a bundle that was opened and a core that was loaded; `Agent.load` does both."""
-        from mmagent.core import PrefixCache
+        """Wake a bundle that was opened and a core that was loaded; `Agent.load` does both.
 
+        The core gets the adapter that the bundle keeps for it, and must have no other. Raises UserError.
+        """
+        from mmagent.core import PrefixCache
+        from mmagent.core_adapter import wake
+
+        wake(bundle, core, plugins)
         self.bundle, self.core, self.plugins = bundle, core, plugins
         self._senses = Senses(
             bundle,
@@ -74,7 +79,8 @@ class Agent:
         """Load a bundle by name or path.
 
         `core` puts another core in the place of the bundle's own; it answers questions in words, and
-        questions with media only if it has the very weights that the bundle's adapters were trained for.
+        questions with media only if it has the very weights that the bundle's adapters were trained for. A
+        bundle that keeps an adapter for the core itself takes only a core of those weights.
         Raises UserError for an unknown or damaged bundle, core, device or dtype.
         """
         from mmagent.bundle import Bundle, find_bundle
@@ -82,6 +88,8 @@ class Agent:
 
         plugins = plugins or load_plugins()
         opened = Bundle.open(find_bundle(bundle, plugins.bundles))
+        if core is not None and opened.core_adapter is not None:
+            demand_own_core(opened, core)
         from mmagent.core import Core
 
         loaded = Core.load(

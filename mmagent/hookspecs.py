@@ -40,7 +40,7 @@ def register_modalities(register: Callable[[Modality], None]) -> None:
 
 @hookspec
 def register_adapters(register: Callable[[AdapterFamily], None]) -> None:
-    """Bring adapter families: networks that carry an encoder's features into the core."""
+    """Bring adapter families: networks that carry features into the core, or that are built into it."""
 
 
 @hookspec

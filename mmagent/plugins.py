@@ -313,6 +313,8 @@ def _checked(thing: Any, kind: type[Any]) -> Any:
         )
     if isinstance(thing, Modality) and name in RESERVED:
         raise _Refused(f"a modality cannot be called {name!r}: `mmagent ask` uses that word already")
+    if isinstance(thing, AdapterFamily) and "+" in name:
+        raise _Refused(f"an adapter family cannot be called {name!r}: a + combines two families")
     return thing
 
 

@@ -282,6 +282,13 @@ def demand_own_core(bundle: Bundle, core: str | Path) -> None:
         same = False
     else:
         same = str(core) == bundle.core or not inner.is_dir()
+    if bundle.core_adapter is not None and not listed:
+        same = str(core) == bundle.core
+    if not same and bundle.core_adapter is not None:
+        raise UserError(
+            f"bundle {bundle.name!r} keeps an adapter ({bundle.core_adapter.family}) that was trained inside "
+            f"of its own core, and {core} has other weights. Leave --core away."
+        )
     if not same:
         senses = ", ".join(bundle.senses)
         raise UserError(

@@ -1,4 +1,4 @@
-"""Adapter families: ways to carry an encoder's features into a frozen core.
+"""Adapter families: ways to carry an encoder's features into a frozen core, and to let the core bend.
 
 This module only describes; the families' modules import torch and are imported on first use.
 """
@@ -50,6 +50,18 @@ FAMILIES = (
         "nothing is trained: the labelled examples vote as shots (Tip-Adapter); joins others by a +",
         "mmagent_adapters.memory:spaces",
         remembers=True,
+    ),
+    AdapterFamily(
+        "lora",
+        "the core's linear maps get low-rank additions (LoRA)",
+        "mmagent_adapters.bending:build_lora",
+        into_core=True,
+    ),
+    AdapterFamily(
+        "ia3",
+        "the core's activations are scaled by learned vectors ((IA)^3)",
+        "mmagent_adapters.bending:build_ia3",
+        into_core=True,
     ),
 )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -178,14 +179,30 @@ def _named(text: str) -> tuple[str, str]:
 def _say_what_trains(prepared: Prepared) -> None:
     """Names, shapes, count and share of what trains, before the first step."""
     core = prepared.agent.core
-    for name, shape, count in prepared.parameters():
-        print(f"trains  {prepared.sense}.{name}  {tuple(shape)}  {count:,}")
+    for line in _folded(prepared.parameters()):
+        print(f"trains  {line}")
+    kept = "" if prepared.start.chosen.sense else f", the adapter for {prepared.sense}"
     own = sum(count for *_, count in prepared.parameters())
     print(
         f"in all {own:,} weights, {100 * prepared.share:.2f} % of core and adapter, from "
-        f"{prepared.start.began_as}. Frozen: the core ({core.fingerprint()[:12]}) and the encoder."
+        f"{prepared.start.began_as}. Frozen: the core ({core.fingerprint()[:12]}){kept} and the encoder."
     )
     print(f"{len(prepared.train):,} examples to learn from, {len(prepared.validation):,} to judge by.")
+
+
+def _folded(parameters: Sequence[tuple[str, tuple[int, ...], int]]) -> list[str]:
+    """Name, shape and count; tensors that differ only in the number of their block share a line."""
+    blocks: dict[tuple[str, str, tuple[int, ...], int], list[str]] = {}
+    for name, shape, count in parameters:
+        head, number, tail = re.fullmatch(r"(.*?)(?:(?<=\.)(\d+)(?=\.)(.*))?", name).groups("")  # type: ignore[union-attr]
+        blocks.setdefault((head, tail, shape, count), []).append(number)
+    lines = []
+    for (head, tail, shape, count), numbers in blocks.items():
+        run = [str(at) for at in range(int(numbers[0] or 0), int(numbers[0] or 0) + len(numbers))]
+        which = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 2 and run == numbers else ",".join(numbers)
+        times = f"{len(numbers)} x " if len(numbers) > 1 else ""
+        lines.append(f"{head}{which}{tail}  {times}{shape}  {count * len(numbers):,}")
+    return lines
 
 
 def _say_what_came(done: Trained) -> None:

@@ -2,7 +2,7 @@
 
 Weights come from safetensors only and must fit exactly: a missing, unexpected or mismatched tensor is an
 error, never a randomly initialised layer. The model is frozen, in `eval()` for good, and nothing here writes
-to it.
+to it. An adapter may be built into it (`bend`): its tensors are its own, the core's stay what they are.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from mmagent.core import decode, score
@@ -24,6 +24,7 @@ from mmagent.core.assemble import Inputs, Row, assemble
 from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
 from mmagent.core.forward import Forward
+from mmagent.core.own import OwnTensors
 from mmagent.core.prompt import Prompt
 from mmagent.core.tokens import Tokens, load_tokenizer
 from mmagent.errors import MMAgentError, UserError
@@ -43,6 +44,7 @@ class Core:
     d_core: width of the input embeddings, which soft tokens must have.
     max_positions: how many tokens it reads, or None where its positions have no end.
     eos: ids that end an answer.
+    adapter: what is built into it (`bend`), or None.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, dtype_reason: str = "as given") -> None:
@@ -59,7 +61,9 @@ class Core:
         self.max_positions = _max_positions(model.config)
         self.eos = _eos(model, tokenizer)
         self.forward = Forward(model)
-        self.owner = f"core-{next(_count)}"  # keeps this core's states apart in a shared PrefixCache
+        self.adapter: nn.Module | None = None
+        self._own = OwnTensors(model)
+        self._number = next(_count)
         self._versions = self._written()
         if not self.forward.takes_embeds:
             raise UserError(
@@ -187,38 +191,74 @@ class Core:
         first = self.tokenizer.decode(list(self.tokens.bos))
         return wrapped.removeprefix(first) if first else wrapped  # `assemble` puts it there
 
+    def bend(self, build: Callable[[Any], nn.Module]) -> nn.Module:
+        """Let an adapter build itself into the model, and return it, frozen and in `eval()`.
+
+        build: is given the model and returns a `mmagent.adapter.CoreAdapter`; the core's own tensors must
+        come out of it as they were. Whoever trains it unfreezes the adapter, which is the only thing that
+        `assert_frozen` lets be trained. Raises UserError where there is one already, or it cannot be built.
+        """
+        if self.adapter is not None:
+            raise UserError("an adapter is built into this core already. Merge it, or load the core anew.")
+        self.adapter = build(self.model).eval().requires_grad_(False)
+        self._number = next(_count)
+        self.assert_frozen()
+        return self.adapter
+
+    def straighten(self) -> None:
+        """Take out what `bend` built in, if anything; the core is as it came."""
+        if self.adapter is not None:
+            adapter: Any = self.adapter
+            adapter.remove()
+            self.adapter = None
+            self._number = next(_count)
+            self.assert_frozen()
+
+    @property
+    def owner(self) -> str:
+        """Keeps this core's states apart in a shared PrefixCache; it changes with the adapter's weights."""
+        if self.adapter is None:
+            return f"core-{self._number}"
+        return f"core-{self._number}-{sum(tensor._version for tensor in self.adapter.parameters())}"
+
     def fingerprint(self) -> str:
-        """SHA-256 over all parameters and buffers that a checkpoint holds: names, dtypes, shapes, values."""
+        """SHA-256 over all parameters and buffers that a checkpoint holds: names, dtypes, shapes, values.
+
+        They are the core's own, an adapter that is built in does not count.
+        """
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
+        for name, tensor in sorted(self._own().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            data = tensor.detach().cpu().contiguous().flatten()
+            data: Any = tensor.detach().cpu().contiguous().flatten()
             digest.update(memoryview(data.view(torch.uint8).numpy()) if data.numel() else b"")
         return digest.hexdigest()
 
     def assert_frozen(self) -> None:
         """Raise MMAgentError if a parameter would be trained, a module trains, or a tensor was written to.
 
+        The adapter that `bend` built in may train; nothing else may, and nothing else may have been built in.
         Costs nothing: writes are seen by the tensors' version counters. `fingerprint` compares the values
         themselves.
         """
-        training = [name for name, module in self.model.named_modules() if module.training]
-        trained = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
-        for what, names in (("in training mode", training), ("set to be trained", trained)):
+        let = set() if self.adapter is None else {id(parameter) for parameter in self.adapter.parameters()}
+        trained = [n for n, p in self.model.named_parameters() if p.requires_grad and id(p) not in let]
+        strangers = self._own.strangers() if self.adapter is None else []
+        now = self._written()
+        written = [name for name, version in self._versions.items() if now.get(name) != version]
+        for what, names in (
+            ("is in training mode", self._own.training()),
+            ("is set to be trained", trained),
+            ("was built in", strangers),
+            ("was written to", written),
+        ):
             if names:
                 raise MMAgentError(
-                    f"the core is frozen, but {names[0] or 'the model'} is {what} ({len(names)} in all)."
+                    f"the core is frozen, but {names[0] or 'the model'} {what} ({len(names)} in all)."
                 )
-        written = [name for name, version in self._written().items() if self._versions.get(name) != version]
-        if written:
-            raise MMAgentError(
-                f"the core is frozen, but {written[0]} was written to ({len(written)} in all)."
-            )
 
     def _written(self) -> dict[str, tuple[int, int]]:
-        """Where each tensor lies and how often it was written to in place."""
-        tensors = self.model.state_dict(keep_vars=True)
-        return {name: (tensor.data_ptr(), tensor._version) for name, tensor in tensors.items()}
+        """Where each own tensor lies and how often it was written to in place."""
+        return {name: (tensor.data_ptr(), tensor._version) for name, tensor in self._own.held().items()}
 
 
 def _checked_location(location: str | Path) -> str:

@@ -43,6 +43,7 @@ def settings_of(agent: Agent, part: Part, **asked: Any) -> dict[str, Any]:
         "core": {
             "place": "core" if Path(bundle.core).is_relative_to(bundle.path) else str(bundle.core),
             "sha256": core.fingerprint(),
+            "adapter": bundle.core_adapter.family if bundle.core_adapter else None,
             "device": str(core.device.type),
             "dtype": str(core.dtype).removeprefix("torch."),
         },

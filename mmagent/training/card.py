@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mmagent.training.bundle import what_trained
+from mmagent.training.chosen import told as words_of
+
 if TYPE_CHECKING:
     from mmagent.training.loop import History, Outcome
-    from mmagent.training.run import Prepared
+    from mmagent.training.prepare import Prepared
+    from mmagent.training.start import Start
 
 __all__ = ["card_of"]
 
@@ -23,14 +27,15 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
     lines = [
         f"# {name}",
         "",
-        f"`{prepared.agent.bundle.name}` with a `{start.family}` adapter for {prepared.sense}, fine-tuned on "
+        f"`{prepared.agent.bundle.name}` with {what_trained(start.chosen, prepared.sense)}, fine-tuned on "
         f"`{told['data']}`.",
         "",
         f"- **Data**: {n_train:,} examples to learn from, {n_validation:,} to judge by ({split}; the "
         "rows are in `bundle.json`).",
         f"- **Begun as**: {start.began_as}.",
-        f"- **Trained**: {trained:,} weights ({100 * prepared.share:.2f} % of core and adapter); core and "
-        "encoder were frozen, the core's checksum was the same after it.",
+        f"- **Trained**: {trained:,} weights ({100 * prepared.share:.2f} % of core and adapter); "
+        f"{_frozen(start)} were frozen, the core's checksum was the same after it.",
+        *_config_line(start),
         f"- **How long**: {outcome.steps:,} of {outcome.planned:,} steps ({ended}), {outcome.seconds:.0f} s.",
         f"- **Score**: {100 * best.score:.1f} % of the validation answers, generated to their end, are exact "
         f"(step {best.step:,}). The best of {len(outcome.history)} validations was kept, so this figure is a "
@@ -58,3 +63,17 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
 def _line(one: History) -> str:
     loss = "" if one.loss is None else f"{one.loss:.4f}"
     return f"| {one.step:,} | {loss} | {one.validation_loss:.4f} | {100 * one.score:.1f} |"
+
+
+def _frozen(start: Start) -> str:
+    """What did not train, in words."""
+    kept = "" if start.chosen.sense else ", the adapter of the sense"
+    return f"{'the core itself' if start.chosen.core else 'core'}{kept} and encoder"
+
+
+def _config_line(start: Start) -> list[str]:
+    """How the core's adapter was made, where there is one."""
+    if start.chosen.core is None:
+        return []
+    config: Any = start.core_adapter.config  # type: ignore[union-attr]
+    return [f"- **In the core**: `{start.chosen.core.name}`, {words_of(config)}."]

@@ -1,5 +1,7 @@
 """The loop: steps of AdamW on the adapter, through the frozen core; validation, early stop, exact resume.
 
+What trains may stand before the core or inside of it (LoRA): it is whatever of the module needs gradients.
+
 One process or many (Accelerate): a step's rows are dealt out over the processes, each sums the loss of its
 own over the tokens of all, and gradients are added up. So two processes take the steps of one, and nobody
 waits for a number that another process alone decides on.
@@ -10,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +26,7 @@ from mmagent.training import checkpoint
 from mmagent.training.order import Order, rate_share
 from mmagent.training.rows import LearnRow
 from mmagent.training.settings import TrainSettings
+from mmagent.training.together import begin_alike, sum_gradients, trained
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -133,7 +136,7 @@ def fine_tune(
     facts = {"settings": settings.as_json(), "data": task.fingerprint, "steps": steps}
     if resume:
         run = _resumed(work, adapter, optimiser, facts)
-    wrapped = accelerator.prepare_model(adapter) if accelerator.num_processes > 1 else adapter
+    begin_alike(adapter, accelerator)
     task.core.assert_frozen()
     began = time.perf_counter()
     first = run.step
@@ -142,7 +145,7 @@ def fine_tune(
     while run.step < steps:
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate_share(run.step, steps, settings.warmup)
-        loss = _step(task, wrapped, optimiser, order.rows(run.step), settings, run.step, accelerator)
+        loss = _step(task, adapter, optimiser, order.rows(run.step), settings, run.step, accelerator)
         if not math.isfinite(loss):
             raise UserError(
                 f"the loss is no number at step {run.step + 1}: the learning rate {settings.learning_rate} "
@@ -187,14 +190,11 @@ def _step(
     own = rows[rank::world]
     parts = [own[at :: settings.accumulate] for at in range(settings.accumulate)]
     total = torch.zeros((), device=task.core.device)
-    for at, part in enumerate(parts):
-        last = at + 1 == len(parts)
-        with nullcontext() if last or world == 1 else accelerator.no_sync(adapter):
-            # a process without rows of its own takes one along for nothing, so that all meet in backward()
-            each = _losses(task, adapter, [task.train[row] for row in part or rows[:1]])
-            loss = each.sum() / tokens * (1.0 if part else 0.0)
-            accelerator.backward(loss * world)  # gradients are averaged over processes; this adds them up
-            total += loss.detach()
+    for part in filter(None, parts):
+        loss = _losses(task, adapter, [task.train[row] for row in part]).sum() / tokens
+        accelerator.backward(loss)
+        total += loss.detach()
+    sum_gradients(trained(adapter), accelerator)
     nn.utils.clip_grad_norm_(adapter.parameters(), settings.clip)
     optimiser.step()
     return float(accelerator.reduce(total, reduction="sum"))
@@ -261,12 +261,17 @@ def _merit(one: History) -> tuple[float, float]:
 
 
 def _optimiser(adapter: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    trained = [p for p in adapter.parameters() if p.requires_grad]
+    learned = trained(adapter)
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in learned if _is_matrix(p)], "weight_decay": settings.weight_decay},
+        {"params": [p for p in learned if not _is_matrix(p)], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+
+
+def _is_matrix(parameter: Tensor) -> bool:
+    """Whether it has rows and columns: (IA)^3 keeps vectors as (1, n), which decay would pull from one."""
+    return sum(size > 1 for size in parameter.shape) >= 2
 
 
 def _write(

@@ -22,7 +22,10 @@ class TrainSettings:
     """Settings of one fine-tuning run. What is not said here does not change the result."""
 
     adapter: str = "auto"
-    """Family of the adapter, as `mmagent plugins` lists them; auto: the one that suits the data."""
+    """Family of the adapter, as `mmagent plugins` lists them, or several joined by a +, such as prefix+lora;
+    auto: the one that suits the data."""
+    adapter_options: str = ""
+    """Settings of the family, such as "r=16 targets=q_proj,v_proj"; with two of them, "lora.r=16"."""
     epochs: float = 30.0
     """Times that every training example is seen, unless it stops early."""
     batch_size: int = 32

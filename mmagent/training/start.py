@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from mmagent.errors import UserError, did_you_mean
+from mmagent.errors import UserError
+from mmagent.training.chosen import Chosen, agrees, choose, start_in_core
+from mmagent.training.combined import Combined
 from mmagent.training.families import AUTO
 
 if TYPE_CHECKING:
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
     from mmagent.core import Core
     from mmagent.data import Example
     from mmagent.feature_cache import CachedFeatures
-    from mmagent.modality import Encoder
+    from mmagent.manifest import AdapterEntry
     from mmagent.training.settings import TrainSettings
 
-__all__ = ["Start", "begin", "choose_family", "fit_again", "labelled"]
+__all__ = ["Ground", "Start", "begin", "fit_again", "labelled"]
 
 LONGEST = 16  # soft tokens at most for one answer
 SHORTEST = 4
@@ -31,87 +33,151 @@ CHUNK = 256
 class Start:
     """An adapter before its first step.
 
-    began_as  "the bundle's own adapter" or "fresh weights", and what was fitted
+    chosen    the families that train
+    adapter   the sense's; a `Combined` with what is built into the core where that trains
+    began_as  "the bundle's own adapter" or "fresh weights", or what was fitted
     """
 
-    family: str
+    chosen: Chosen
     adapter: nn.Module
     began_as: str
 
+    @property
+    def sense_adapter(self) -> nn.Module:
+        """The adapter of the sense."""
+        return self.adapter.sense if isinstance(self.adapter, Combined) else self.adapter
 
-def choose_family(
-    agent: Agent, sense: str, examples: Sequence[Example], *, own_encoder: bool
-) -> tuple[str, str]:
-    """The family for data that name none, and why.
+    @property
+    def core_adapter(self) -> nn.Module | None:
+        """What trains inside of the core."""
+        return self.adapter.core if isinstance(self.adapter, Combined) else None
 
-    One question asked of all, and each answer given to two inputs or more: a probe over the answers
-    (`concepts`) learns most from few rows. Else the bundle's own family goes on learning, if the encoder is
-    its own; a fresh `prefix` serves the rest.
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What an adapter starts on: an agent, one of its senses, the examples to learn from.
+
+    own_encoder  whether they are encoded by the bundle's own encoder
     """
-    families = agent.plugins.adapters
-    questions = {example.question for example in examples}
-    answers = {example.answer for example in examples}
-    alone = all(len(example.media.get(sense, ())) == 1 for example in examples)
-    if len(questions) == 1 and alone and 2 <= len(answers) <= len(examples) / 2 and "concepts" in families:
-        return "concepts", f"one question, {len(answers)} answers that come again and again"
-    entry = agent.bundle.senses[sense].adapter
-    if own_encoder and entry is not None:
-        return entry.family, "the bundle's own family, for questions of many kinds"
-    return "prefix", "for questions of many kinds and an encoder that the bundle does not know"
+
+    agent: Agent
+    sense: str
+    examples: Sequence[Example]
+    own_encoder: bool
+
+    def choose(self, settings: TrainSettings) -> tuple[Chosen, str]:
+        """The families that the settings name, and why where they leave it open. Raises `UserError`."""
+        names, why = settings.adapter.split("+"), ""
+        if AUTO in names:
+            suits, why = self.suits()
+            names = [suits if name == AUTO else name for name in names]
+        return choose(replace(settings, adapter="+".join(names)), self.agent.plugins.adapters), why
+
+    def suits(self) -> tuple[str, str]:
+        """The family for data that name none, and why.
+
+        One question asked of all, and each answer given to two inputs or more: a probe over the answers
+        (`concepts`) learns most from few rows. Else the bundle's own family goes on learning, if the encoder
+        is its own; a fresh `prefix` serves the rest.
+        """
+        n, families = len(self.examples), self.agent.plugins.adapters
+        questions = {example.question for example in self.examples}
+        answers = {example.answer for example in self.examples}
+        alone = all(len(example.media.get(self.sense, ())) == 1 for example in self.examples)
+        if len(questions) == 1 and alone and 2 <= len(answers) <= n / 2 and "concepts" in families:
+            return "concepts", f"one question, {len(answers)} answers that come again and again"
+        entry = self.agent.bundle.senses[self.sense].adapter
+        if self.own_encoder and entry is not None:
+            return entry.family, "the bundle's own family, for questions of many kinds"
+        return "prefix", "for questions of many kinds and an encoder that the bundle does not know"
 
 
 def begin(
-    agent: Agent,
-    sense: str,
+    ground: Ground,
+    chosen: Chosen,
     settings: TrainSettings,
-    encoder: Encoder,
-    examples: Sequence[Example],
-    rows: Labelled,
+    d_encoder: int,
     n_features: int,
-    *,
-    own_encoder: bool,
+    rows: Labelled,
+    why: str = "",
 ) -> Start:
-    """The adapter as the run begins. rows: the labelled features it may learn from. Raises `UserError`."""
-    import torch
+    """The adapter as the run begins, of the sense and of the core.
 
-    name, why = settings.adapter, ""
-    if name == AUTO:
-        name, why = choose_family(agent, sense, examples, own_encoder=own_encoder)
-    family = _known(name, agent.plugins.adapters)
-    entry = agent.bundle.senses[sense].adapter
-    if settings.keep and own_encoder and entry is not None and entry.family == name and not family.per_answer:
-        own = agent.bundle.load_adapter(
-            sense, agent.plugins, encoder.d_encoder, agent.core.d_core, trainable=True
-        )
-        return Start(name, own, _with("the bundle's own adapter", why))
-    config: dict[str, Any] = {"n_features": n_features} if family.per_feature else {}
-    if family.per_answer:
-        answers = sorted({answer.strip() for answer in rows.answers})
-        longest = max(len(agent.core.tokens.follow(f" {answer}")) for answer in answers)
-        config = {**config, "answers": answers, "n_tokens": min(max(longest + 1, SHORTEST), LONGEST)}
-    torch.manual_seed(settings.seed)
-    build = agent.plugins.resolve(family.build)
-    adapter = cast("nn.Module", build(config, encoder.d_encoder, agent.core.d_core))
-    if not family.fit:
-        return Start(name, adapter, _with("fresh weights", why))
-    fit = agent.plugins.resolve(family.fit)
-    return Start(name, adapter, _with(fit(adapter, rows, seed=settings.seed, again=False), why))
+    d_encoder, n_features: width and number of the features of one input. rows: the labelled features that it
+    may learn from. why: the family was chosen, if it was. Raises `UserError`.
+    """
+    adapter, began = _of_sense(ground, chosen, settings, d_encoder, n_features, rows)
+    if chosen.core is not None:
+        in_core, core_began = start_in_core(ground.agent, chosen, settings)
+        adapter = Combined(adapter, in_core, keeps=chosen.sense is None)
+        began = core_began if chosen.sense is None else f"{began} and {core_began}"
+    return Start(chosen, adapter, f"{began} (chosen: {why})" if why else began)
 
 
-def fit_again(agent: Agent, family: str, adapter: nn.Module, rows: Labelled, seed: int) -> str | None:
+def fit_again(agent: Agent, start: Start, rows: Labelled, seed: int) -> str | None:
     """After training, fit what has a closed form to `rows`, all the labelled ones; how, or None for nothing.
 
     Rows with answers that the adapter was not made for are left out.
     """
     from mmagent.adapter import Labelled
 
-    known = agent.plugins.adapters.get(family)
-    if known is None or not known.fit:
+    family, adapter = start.chosen.sense, start.sense_adapter.cpu()
+    if family is None or not family.fit:
         return None
     made_for = cast("Any", adapter).config.get("answers", rows.answers)
     kept = [at for at, answer in enumerate(rows.answers) if answer.strip() in made_for]
     rows = Labelled(rows.pooled[kept], [rows.answers[at] for at in kept], rows.spell)
-    return str(agent.plugins.resolve(known.fit)(adapter, rows, seed=seed, again=True))
+    return str(agent.plugins.resolve(family.fit)(adapter, rows, seed=seed, again=True))
+
+
+def _of_sense(
+    ground: Ground,
+    chosen: Chosen,
+    settings: TrainSettings,
+    d_encoder: int,
+    n_features: int,
+    rows: Labelled,
+) -> tuple[nn.Module, str]:
+    """The sense's adapter: the bundle's own where it stays or fits, else fresh, else fitted."""
+    import torch
+
+    agent, sense, family = ground.agent, ground.sense, chosen.sense
+    entry = agent.bundle.senses[sense].adapter
+    if family is None and (entry is None or not ground.own_encoder):
+        lack = f"has none for {sense!r}" if entry is None else "made it for its own encoder"
+        raise UserError(
+            f"{settings.adapter} keeps the adapter that is there, and {agent.bundle.name!r} {lack}. "
+            f"Train one with it: --adapter prefix+{settings.adapter}."
+        )
+    options = {} if family is None else chosen.of(family)
+    own = entry is not None and (family is None or _goes_on(entry, family, settings, ground.own_encoder))
+    if own and entry is not None and agrees(entry.config, options):
+        adapter = agent.bundle.load_adapter(
+            sense, agent.plugins, d_encoder, agent.core.d_core, trainable=family is not None
+        )
+        return adapter, "the bundle's own adapter"
+    assert family is not None
+    config: dict[str, Any] = {"n_features": n_features} if family.per_feature else {}
+    if family.per_answer:
+        config |= _answers(agent.core, rows.answers)
+    torch.manual_seed(settings.seed)
+    build = agent.plugins.resolve(family.build)
+    made = cast("nn.Module", build({**config, **options}, d_encoder, agent.core.d_core))
+    if not family.fit:
+        return made, "fresh weights"
+    return made, str(agent.plugins.resolve(family.fit)(made, rows, seed=settings.seed, again=False))
+
+
+def _goes_on(entry: AdapterEntry, family: AdapterFamily, settings: TrainSettings, own_encoder: bool) -> bool:
+    """Whether training goes on from the bundle's own adapter; one made for other answers is of no use."""
+    return settings.keep and own_encoder and entry.family == family.name and not family.per_answer
+
+
+def _answers(core: Core, answers: Sequence[str]) -> dict[str, Any]:
+    """The settings of a family that is made for its answers."""
+    distinct = sorted({answer.strip() for answer in answers})
+    longest = max(len(core.tokens.follow(f" {answer}")) for answer in distinct)
+    return {"answers": distinct, "n_tokens": min(max(longest + 1, SHORTEST), LONGEST)}
 
 
 def labelled(
@@ -137,16 +203,3 @@ def labelled(
 
 def _chunks(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
     return (numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK))
-
-
-def _known(name: str, families: Mapping[str, AdapterFamily]) -> AdapterFamily:
-    if name not in families:
-        raise UserError(
-            f"no adapter family called {name!r}. There are: {', '.join(families)}."
-            f"{did_you_mean(name, families)}"
-        )
-    return families[name]
-
-
-def _with(began: str, why: str) -> str:
-    return f"{began} (chosen: {why})" if why else began

@@ -7,6 +7,7 @@ import random
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,29 @@ def task(agent: Agent) -> Task:
     return make_task(agent)
 
 
-def test_it_learns_and_leaves_the_core_as_it_was(agent: Agent, task: Task, tmp_path: Path) -> None:
-    before = agent.core.fingerprint()
+def test_it_learns(agent: Agent, task: Task, tmp_path: Path) -> None:
     new = new_adapter(agent)
     out = fine_tune(task, new, SETTINGS, tmp_path)
     assert out.best.score == 1.0
-    assert out.history[-1].loss < out.history[0].loss / 2
+    first, second, *_, last = out.history
+    assert (first.step, first.loss) == (0, None)
+    assert last.loss < second.loss / 2
+    assert last.validation_loss < first.validation_loss / 2
+
+
+def test_a_start_that_no_step_betters_is_kept(agent: Agent, task: Task, tmp_path: Path) -> None:
+    good = new_adapter(agent)
+    fine_tune(task, good, SETTINGS, tmp_path / "good")
+    kept = {name: tensor.clone() for name, tensor in good.state_dict().items()}
+    wild = replace(SETTINGS, learning_rate=30.0, warmup=0.0)
+    out = fine_tune(task, good, wild, tmp_path / "wild")
+    assert out.best.step == 0
+    assert all(torch.equal(kept[name], tensor) for name, tensor in good.state_dict().items())
+
+
+def test_training_leaves_the_core_as_it_was(agent: Agent, task: Task, tmp_path: Path) -> None:
+    before = agent.core.fingerprint()
+    fine_tune(task, new_adapter(agent), replace(SETTINGS, epochs=1), tmp_path)
     assert agent.core.fingerprint() == before
 
 

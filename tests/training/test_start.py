@@ -11,7 +11,8 @@ import torch
 
 from mmagent.adapter import AdapterFamily, Labelled
 from mmagent.errors import UserError
-from mmagent.training.start import begin, choose_family, fit_again
+from mmagent.training.settings import TrainSettings
+from mmagent.training.start import Ground, begin, fit_again
 
 
 @dataclass
@@ -34,9 +35,10 @@ def agent() -> Any:
 
 
 def chosen(agent: Any, examples: list[One], *, own_encoder: bool = True) -> str:
-    family, why = choose_family(agent, "image", examples, own_encoder=own_encoder)  # type: ignore[arg-type]
+    chosen, why = Ground(agent, "image", examples, own_encoder).choose(TrainSettings())  # type: ignore[arg-type]
     assert why
-    return family
+    assert chosen.sense is not None
+    return chosen.sense.name
 
 
 def test_the_family_suits_the_data(agent: Any) -> None:
@@ -58,15 +60,15 @@ def rows() -> Labelled:
 
 
 def started(agent: Any, adapter: str) -> Any:
-    settings = SimpleNamespace(adapter=adapter, keep=True, seed=0)
-    examples = [One(answer) for answer in rows().answers]
-    encoder = SimpleNamespace(d_encoder=2)
-    return begin(agent, "image", settings, encoder, examples, rows(), 1, own_encoder=True)  # type: ignore[arg-type]
+    settings = TrainSettings(adapter=adapter)
+    ground = Ground(agent, "image", [One(answer) for answer in rows().answers], True)  # type: ignore[arg-type]
+    chosen, why = ground.choose(settings)
+    return begin(ground, chosen, settings, 2, 1, rows(), why)
 
 
 def test_auto_fits_the_probe_and_says_so(agent: Any) -> None:
     start = started(agent, "auto")
-    assert start.family == "concepts"
+    assert start.chosen.sense.name == "concepts"
     assert start.adapter.config == {"answers": ["b", "long word"], "n_tokens": 10}
     assert start.adapter.probabilities(rows().pooled).argmax(1).tolist() == [1, 1, 0, 0]
     assert start.began_as.startswith("logistic regression on 4 inputs")
@@ -79,13 +81,13 @@ def test_a_named_family_begins_fresh_and_the_same_for_the_same_seed(agent: Any) 
     assert all(
         torch.equal(a, b) for a, b in zip(one.adapter.parameters(), other.adapter.parameters(), strict=True)
     )
-    assert fit_again(agent, "prefix", one.adapter, rows(), 0) is None
+    assert fit_again(agent, one, rows(), 0) is None
 
 
 def test_fitting_again_passes_over_answers_that_are_new(agent: Any) -> None:
     start, more = started(agent, "auto"), rows()
     more = Labelled(torch.cat([more.pooled, torch.ones(1, 2)]), [*more.answers, "new"], more.spell)
-    said = fit_again(agent, "concepts", start.adapter, more, 0)
+    said = fit_again(agent, start, more, 0)
     assert said is not None
     assert "on 4 inputs" in said
 
