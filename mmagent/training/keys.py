@@ -144,7 +144,7 @@ def tuned(
     history = [(float("nan"), start.score, start.likelihood)]
     for epoch in range(1, epochs + 1):
         lost: list[float] = []
-        for at in learns[torch.randperm(len(learns), generator=generator)].split(rows):
+        for at in torch.split(learns[torch.randperm(len(learns), generator=generator)], rows):
             for group in optimiser.param_groups:
                 group["lr"] = RATE * rate_share(step, steps, WARMUP)
             logs = mean_logs(queries[at] @ _joint(_unit(weight)).T, ballot.rows(at), beta)
@@ -154,7 +154,7 @@ def tuned(
                     f"the loss is no number in epoch {epoch} of tuning the keys; a feature is damaged."
                 )
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             step += 1
             lost.append(float(loss.detach()))
@@ -174,7 +174,7 @@ def nearest(keys: Keys, material: Material) -> Tensor:
     """
     ballot = Ballot.of(material.train, material.validation[:MOST_QUERIES])
     found = []
-    for at in torch.arange(len(ballot.asked)).split(QUERIES):
+    for at in torch.split(torch.arange(len(ballot.asked)), QUERIES):
         similarity = _joint(keys.queries)[at] @ _joint(keys.shots).T
         found.append(similarity.masked_fill(ballot.rows(at).match == 0.0, -1.0).max(dim=1).values)
     return torch.cat(found)
@@ -205,14 +205,14 @@ def _logs(keys: Keys, ballot: Ballot) -> Tensor:
     beta = float(keys.settings.beta or 0.0)
     parts = [
         mean_logs(queries[at] @ shots.T, ballot.rows(at), beta)
-        for at in torch.arange(len(ballot.asked)).split(QUERIES)
+        for at in torch.split(torch.arange(len(ballot.asked)), QUERIES)
     ]
     return torch.cat(parts) if parts else torch.full((0, len(ballot.answer)), FLOOR).log()
 
 
 def _unit_keys(settings: MemorySettings, pooled: Tensor) -> Tensor:
     """(N, n, d_key) of features (N, n, d)."""
-    return settings.keys(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+    return torch.unflatten(settings.keys(pooled.flatten(0, 1)), 0, pooled.shape[:2])
 
 
 def _unit(keys: Tensor) -> Tensor:
@@ -221,4 +221,5 @@ def _unit(keys: Tensor) -> Tensor:
 
 def _joint(keys: Tensor) -> Tensor:
     """(N, n d_key): the media of a row one after the other, as `StoredShots.joint_keys` has them."""
-    return keys.flatten(1) / keys.shape[1] ** 0.5
+    whole: Tensor = keys.flatten(1) / keys.shape[1] ** 0.5
+    return whole
