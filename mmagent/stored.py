@@ -52,7 +52,8 @@ class StoredShots:
     @property
     def joint_keys(self) -> Tensor:
         """(N, n d_key): the keys of a shot's media one after the other, a unit vector again."""
-        return self.keys.flatten(1) / self.n_media**0.5
+        whole: Tensor = self.keys.flatten(1) / self.n_media**0.5
+        return whole
 
     @property
     def question(self) -> str | None:

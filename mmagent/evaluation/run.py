@@ -285,6 +285,7 @@ def check_asked(
     """Refuse names that mean nothing before anything long begins. Raises UserError."""
     if not shots or min(shots) < 0:
         raise UserError(f"shots are numbers from 0 on, such as 0,1,4; not {list(shots)}.")
+    wanted: list[tuple[str, str, tuple[str, ...]]]
     wanted = [("control", name, CONTROLS) for name in controls]
     wanted += [("baseline", name, BASELINES) for name in baselines]
     wanted += [("judge", judge, get_args(Judge))] if judge is not None else []

@@ -17,7 +17,8 @@ def without_memory(word: str, families: Mapping[str, AdapterFamily]) -> tuple[st
 
     Raises `UserError` for a family that nobody registered, with what there is, and for two that remember.
     """
-    trained, remembers = [], []
+    trained: list[str] = []
+    remembers: list[str] = []
     for name in word.split("+"):
         if name == AUTO:
             trained.append(name)

@@ -7,6 +7,7 @@ training rows, where no shot votes on itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,7 +29,8 @@ BETAS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 POWERS = tuple(2.0**k for k in range(11))
 SHARPEST = 2048.0  # beta times power
 ENOUGH = 0.01  # by how much more likely the wanted answers must become to sharpen further
-QUERIES = 256  # rows whose votes are counted at once, and rows of a tuning step
+QUERIES = 256  # rows whose votes are counted at once, and the most of a tuning step
+STEPS, LEAST_ROWS = 8, 16  # steps of an epoch where there are few rows, and the fewest rows of one
 MOST_QUERIES = 1024  # validation rows that decide
 RATE, DECAY, WARMUP = 1e-3, 0.01, 0.1  # of AdamW on the keys
 
@@ -79,18 +81,33 @@ class Tuned:
 
 
 def best_space(material: Material, spaces: Mapping[str, MemorySettings]) -> tuple[Keys, int]:
-    """The space and the sharpness whose votes answer the validation rows best, and how many were tried."""
+    """The space and the sharpness whose votes answer the rows best, and how many settings were tried.
+
+    The rows are those of validation and, each without its own vote, those of training: a few validation rows
+    are easily answered by settings that are not the best. For the same reason it is not the best setting that
+    is taken but the smoothest, with the smallest beta, of all that are within one standard error of it (the
+    one-standard-error rule, Breiman et al. 1984); equal ones are parted by the likelihood of the validation
+    rows, by which the power is set, too.
+    """
     ballot = Ballot.of(material.train, material.validation[:MOST_QUERIES])
-    tried: list[Keys] = []
+    itself = Ballot.of(material.train)
+    some = torch.arange(len(material.train))[:: -(-len(material.train) // MOST_QUERIES)]
+    n = len(ballot.asked) + len(some)
+    tried: list[tuple[float, Keys]] = []
     for name, settings in spaces.items():
         shots = _unit_keys(settings, material.pooled)
         queries = _unit_keys(settings, material.judged)
-        tried += [
-            _calibrated(Keys(name, replace(settings, beta=beta), shots, queries, 0.0, 0.0), ballot)
-            for beta in BETAS
-        ]
+        for beta in BETAS:
+            keys = Keys(name, replace(settings, beta=beta), shots, queries, 0.0, 0.0)
+            keys = _calibrated(keys, ballot)
+            held_out = _judged(replace(keys, queries=shots[some]), itself.rows(some))
+            tried.append(((keys.score * len(ballot.asked) + held_out.score * len(some)) / n, keys))
+    best = max(score for score, _ in tried)
+    error = math.sqrt(max(best * (1.0 - best), 0.5 / n) / n)
+    near = [keys for score, keys in tried if score >= best - error]
     powers = [len(_powers(beta)) for beta in BETAS]
-    return max(tried, key=lambda one: one.merit), len(spaces) * sum(powers)
+    found = max(near, key=lambda keys: (-float(keys.settings.beta or 0.0), keys.likelihood))
+    return found, len(spaces) * sum(powers)
 
 
 def tuned(
@@ -121,12 +138,13 @@ def tuned(
     optimiser = torch.optim.AdamW([weight], lr=RATE, weight_decay=DECAY)
     generator = torch.Generator().manual_seed(seed)
     queries = _joint(start.shots)
-    steps = epochs * -(-len(learns) // QUERIES)
+    rows = min(QUERIES, max(LEAST_ROWS, len(learns) // STEPS))
+    steps = epochs * -(-len(learns) // rows)
     step, best, found = 0, 0, start
     history = [(float("nan"), start.score, start.likelihood)]
     for epoch in range(1, epochs + 1):
         lost: list[float] = []
-        for at in learns[torch.randperm(len(learns), generator=generator)].split(QUERIES):
+        for at in torch.split(learns[torch.randperm(len(learns), generator=generator)], rows):
             for group in optimiser.param_groups:
                 group["lr"] = RATE * rate_share(step, steps, WARMUP)
             logs = mean_logs(queries[at] @ _joint(_unit(weight)).T, ballot.rows(at), beta)
@@ -136,10 +154,10 @@ def tuned(
                     f"the loss is no number in epoch {epoch} of tuning the keys; a feature is damaged."
                 )
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             step += 1
-            lost.append(float(loss))
+            lost.append(float(loss.detach()))
         now = _judged(replace(start, shots=_unit(weight.detach()).clone()), judging)
         history.append((sum(lost) / len(lost), now.score, now.likelihood))
         if now.merit > found.merit:
@@ -156,7 +174,7 @@ def nearest(keys: Keys, material: Material) -> Tensor:
     """
     ballot = Ballot.of(material.train, material.validation[:MOST_QUERIES])
     found = []
-    for at in torch.arange(len(ballot.asked)).split(QUERIES):
+    for at in torch.split(torch.arange(len(ballot.asked)), QUERIES):
         similarity = _joint(keys.queries)[at] @ _joint(keys.shots).T
         found.append(similarity.masked_fill(ballot.rows(at).match == 0.0, -1.0).max(dim=1).values)
     return torch.cat(found)
@@ -187,14 +205,14 @@ def _logs(keys: Keys, ballot: Ballot) -> Tensor:
     beta = float(keys.settings.beta or 0.0)
     parts = [
         mean_logs(queries[at] @ shots.T, ballot.rows(at), beta)
-        for at in torch.arange(len(ballot.asked)).split(QUERIES)
+        for at in torch.split(torch.arange(len(ballot.asked)), QUERIES)
     ]
     return torch.cat(parts) if parts else torch.full((0, len(ballot.answer)), FLOOR).log()
 
 
 def _unit_keys(settings: MemorySettings, pooled: Tensor) -> Tensor:
     """(N, n, d_key) of features (N, n, d)."""
-    return settings.keys(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+    return torch.unflatten(settings.keys(pooled.flatten(0, 1)), 0, pooled.shape[:2])
 
 
 def _unit(keys: Tensor) -> Tensor:
@@ -203,4 +221,5 @@ def _unit(keys: Tensor) -> Tensor:
 
 def _joint(keys: Tensor) -> Tensor:
     """(N, n d_key): the media of a row one after the other, as `StoredShots.joint_keys` has them."""
-    return keys.flatten(1) / keys.shape[1] ** 0.5
+    whole: Tensor = keys.flatten(1) / keys.shape[1] ** 0.5
+    return whole

@@ -123,7 +123,7 @@ def gather(
     pooled = torch.cat(
         [seen.batch(range(at, min(at + READ, len(seen)))).pooled for at in range(0, len(seen), READ)]
     )
-    pooled = pooled.float().cpu().unflatten(0, (len(examples), n_media))  # (N, n, d)
+    pooled = torch.unflatten(pooled.float().cpu(), 0, (len(examples), n_media))  # (N, n, d)
     if not bool(pooled.isfinite().all()):
         at = int((~pooled.isfinite().flatten(1).all(dim=1)).nonzero()[0])
         raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def rows(*of: dict[str, Any]) -> Any:
     files = sorted((GAUGES / "train").glob("*.jpg"))
     made = []
     for at, one in enumerate(of):
+        one = dict(one)
         names = one.pop("n", 1)
         media = [str(file) for file in files[2 * at : 2 * at + names]]
         made.append({"image": media if names > 1 else media[0] if names else None, **one})
@@ -188,7 +190,7 @@ def test_several_media_per_example(tmp_path: Path) -> None:
     agent = Agent.load("tiny", dtype="float32")
     found = made(agent, rows(*pairs), tmp_path / "pairs")
     assert found.shots.keys.shape[1] == 2
-    with pytest.raises(UserError, match=r"row 12 has 1 image inputs and row 1 has 2|row \d+ has \d image"):
+    with pytest.raises(UserError, match=r"row \d+ has \d image inputs and row \d+ has \d"):
         gather(rows(*pairs[:-1], {"question": "Same?", "answer": "no"}), agent, TrainSettings())
 
 
@@ -200,11 +202,13 @@ def made(agent: Agent, data: Any, out: Path) -> Remembered:
 def test_what_cannot_be_remembered_names_the_row(tmp_path: Path) -> None:
     agent = Agent.load("tiny", dtype="float32")
     plain = [{"answer": ("low", "high")[at % 2], "question": "What is this?"} for at in range(8)]
-    with pytest.raises(UserError, match=r"row \d+ has no image"):
-        gather(rows(*plain, {"n": 0, "answer": "low", "question": "What?"}), agent, TrainSettings())
-    long = {"answer": "low", "question": "so " * 900}
-    data = rows(*plain, dict(long), dict(long))
-    with pytest.raises(UserError, match=r"^row (9|10): "):
+    data = rows(*plain)
+    blind = tuple(replace(one, media={}) if one.row == 3 else one for one in data.examples)
+    with pytest.raises(UserError, match=r"row 3 has no image"):
+        gather(replace(data, examples=blind), agent, TrainSettings())
+    split = [{**one, "split": "train" if at < 6 else "validation"} for at, one in enumerate(plain)]
+    data = rows(*split, {"answer": "low", "question": "so " * 3000, "split": "validation"})
+    with pytest.raises(UserError, match=r"^row 9: "):
         made(agent, data, tmp_path / "long")
     assert list(tmp_path.iterdir()) == []
 
