@@ -31,8 +31,10 @@ class OwnTensors:
 
     def held(self) -> dict[str, Tensor]:
         """Those of them that the model keeps; a quantised layer makes some of its state only when asked."""
-        kept = dict(self._model.named_parameters(remove_duplicate=False))
-        kept |= dict(self._model.named_buffers(remove_duplicate=False))
+        kept: dict[str, Tensor] = {
+            **dict(self._model.named_parameters(remove_duplicate=False)),
+            **dict(self._model.named_buffers(remove_duplicate=False)),
+        }
         saved = self._model.state_dict(keep_vars=True)
         return self._named({name: kept[name] for name in saved if name in kept})
 
