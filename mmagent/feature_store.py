@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mmagent.errors import UserError
-from mmagent.feature_cache.encode import joined
+from mmagent.feature_cache.encode import BATCH, encode_evenly
 from mmagent.feature_cache.keys import FeatureKey, content_of, is_stream
 
 if TYPE_CHECKING:
@@ -39,27 +39,30 @@ def identified(source: object, reader: Reader) -> tuple[str, object]:
 
 def features_through(
     store: FeatureStore, reader: Reader, encoder: Encoder, inputs: Mapping[str, Any]
-) -> tuple[list[tuple[list[str], Features]], dict[str, UserError]]:
-    """Features of inputs by content, as batches with their names, and why the others cannot be read.
+) -> tuple[dict[str, Features], dict[str, UserError]]:
+    """Features of inputs by content, each a batch of one, in order; and why the others cannot be read.
 
-    inputs  as `identified` named them; what the store lacks is encoded now, in one batch, and put into it
+    inputs  as `identified` named them; what the store lacks is encoded now and put into it
+
+    Bit for bit the same whatever the store had before.
     """
     keys = {name: FeatureKey(name, encoder.id) for name in inputs}
     there = store.get_many(keys.values())
-    known = {name: there[key] for name, key in keys.items() if key in there}
-    parts = [(list(known), joined(list(known.values())))] if known else []
     raws: dict[str, Any] = {}
     errors: dict[str, UserError] = {}
-    for name in (name for name in inputs if name not in known):
+    for name in (name for name in inputs if keys[name] not in there):
         try:
-            raws[name] = reader.load(inputs[name])
+            raw = reader.load(inputs[name])
             if content_of(inputs[name], reader) != name:
                 raise UserError(f"{inputs[name]} changed while it was read. Start again.")
+            raws[name] = raw
         except UserError as error:
-            raws.pop(name, None)
             errors[name] = error
-    if raws:
-        features = encoder.encode(list(raws.values()))
-        store.put_many([keys[name] for name in raws], features)
-        parts.append((list(raws), features))
-    return parts, errors
+    names = list(raws)
+    for start in range(0, len(names), BATCH):
+        batch = names[start : start + BATCH]
+        features = encode_evenly(encoder, [raws[name] for name in batch])
+        made = [keys[name] for name in batch]
+        store.put_many(made, features)
+        there |= store.get_many(made)
+    return {name: there[keys[name]] for name in inputs if name not in errors}, errors

@@ -215,7 +215,7 @@ class Senses:
     def _finish(self, modality: str, fresh: _Batch, found: list[Percept | UserError | None]) -> None:
         """Encode the gathered inputs, each content once, and put what they became in their places."""
         missing = [key for key in fresh.raws if self._known.get((modality, key)) is None]
-        made = self._made(modality, {key: fresh.raws[key] for key in missing})
+        made = self._made(modality, {key: fresh.raws[key] for key in missing}) if missing else {}
         for at, key in fresh.places:
             percept = made.get(key) or self._known.get((modality, key))
             found[at] = percept
@@ -231,15 +231,18 @@ class Senses:
         sense = self._wake(modality)
         made: dict[str, Percept | UserError] = {}
         with torch.no_grad():
-            if self._store is not None:
+            if self._store is None:
+                names, features = list(inputs), sense.encoder.encode(list(inputs.values()))
+            else:
+                from mmagent.feature_cache.encode import joined
                 from mmagent.feature_store import features_through
 
-                parts, errors = features_through(self._store, sense.reader, sense.encoder, inputs)
+                found, errors = features_through(self._store, sense.reader, sense.encoder, inputs)
                 made.update(errors)
-            else:
-                parts = [(list(inputs), sense.encoder.encode(list(inputs.values())))] if inputs else []
-            for keys, features in parts:
-                made.update(zip(keys, self._adapted(modality, keys, features), strict=True))
+                if not found:
+                    return made
+                names, features = list(found), joined(list(found.values()))
+            made.update(zip(names, self._adapted(modality, names, features), strict=True))
         return made
 
     def _adapted(self, modality: str, keys: Sequence[str], features: Features) -> Iterator[Percept]:
