@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.bundle import Bundle
     from mmagent.data import Example, LabelledSet
-    from mmagent.feature_cache import CachedFeatures
+    from mmagent.feature_cache import CachedFeatures, FeatureCache
     from mmagent.modality import Encoder
 
 __all__ = ["Prepared", "Trained", "prepare", "train"]
@@ -74,13 +74,14 @@ def prepare(
     settings: TrainSettings,
     *,
     encoder: str | None = None,
+    cache: FeatureCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Split the data, encode its media once, and make rows and adapter.
 
     encoder: a vision or other encoder of the same modality, by directory or hub id, in the place of the
-    bundle's own. progress(done, total) counts encoded inputs. Raises `UserError` for data that cannot be
-    learned from.
+    bundle's own. cache: where features are kept; the user's own unless given. progress(done, total) counts
+    encoded inputs. Raises `UserError` for data that cannot be learned from.
     """
     from mmagent.data import stratified_split
     from mmagent.feature_cache import FeatureCache, encode_cached
@@ -100,7 +101,7 @@ def prepare(
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
     sources, media = _numbered(examples, sense)
-    seen = encode_cached(reader, model, sources, FeatureCache(), progress=progress)
+    seen = encode_cached(reader, model, sources, cache or FeatureCache(), progress=progress)
     adapter, began_as = _start(agent, sense, settings, model, seen, own_encoder=encoder is None)
     rows = learn_rows(agent, sense, examples, media, int(cast("Any", adapter).n_tokens))
     keys = [str(key) for key in seen.keys]
@@ -124,6 +125,9 @@ def train(
 ) -> Trained:
     """Train, and write the bundle `out`. States are kept beside it in ``.<name>.training`` while it runs.
 
+    Those of an earlier run that never came to its end are put by as ``.<name>.training-before`` until this
+    one does, unless `resume` goes on with them.
+
     Raises `UserError` where `out` is there already, and what `fine_tune` raises.
     """
     from mmagent.data.identity import identity
@@ -132,7 +136,7 @@ def train(
 
     work = out.with_name(f".{out.name}.training")
     if not resume and work.exists():
-        shutil.rmtree(work)
+        _put_by(work)
     core = prepared.agent.core
     before = core.fingerprint()
     outcome = fine_tune(
@@ -168,8 +172,20 @@ def train(
         scores=scores,
         card=card_of(out.name, prepared, outcome, told),
     )
-    shutil.rmtree(work, ignore_errors=True)
+    for left in (work, _before(work)):
+        shutil.rmtree(left, ignore_errors=True)
     return Trained(bundle, outcome)
+
+
+def _put_by(work: Path) -> None:
+    """Move the states of a run that is not gone on with out of the way, so that a slip loses nothing."""
+    if _before(work).exists():
+        shutil.rmtree(_before(work))
+    work.rename(_before(work))
+
+
+def _before(work: Path) -> Path:
+    return work.with_name(f"{work.name}-before")
 
 
 def _one_sense(data: LabelledSet, agent: Agent) -> str:
