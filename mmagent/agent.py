@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from mmagent.bundle import Bundle
     from mmagent.core import ChoiceScore, Core, Soft
+    from mmagent.feature_store import FeatureStore
     from mmagent.modality import Encoder, Features, Reader
     from mmagent.plugins import Plugins
 
@@ -232,6 +234,13 @@ class Agent:
         Raises UserError for a modality without a sense, and for an encoder that does not load.
         """
         return self._senses.encoder(modality, location)
+
+    def reading_from(self, store: FeatureStore) -> AbstractContextManager[None]:
+        """Within this block features come out of a `FeatureCache` where it has them, and go into it where
+
+        with agent.reading_from(FeatureCache()): agent.ask_many(...)
+        """
+        return self._senses.reading_from(store)
 
     def prefix(self, modality: str, source: object) -> Soft:
         """The prefix that stands in the prompt for a source. Raises UserError."""

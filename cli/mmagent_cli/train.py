@@ -79,7 +79,7 @@ def run(
         raise UserError(f"{out} is there already. Name another --out, or take it away first.")
     report = report or out.with_name(f"{out.name}-report")
     examples = _read(data, question, column or [], state.plugins)
-    examples.demand_sound()
+    _check(examples, state.plugins)
     from mmagent.evaluation.page import demand_place
     from mmagent.training.loop import Interrupted, asked_to_stop
     from mmagent.training.run import Prepared, Trained, prepare, train
@@ -167,6 +167,16 @@ def _read(source: str, question: str | None, columns: list[str], plugins: Plugin
 
     named = dict(_named(text) for text in columns)
     return read_labelled(source, plugins.modalities, columns=named or None, question=question)
+
+
+def _check(examples: LabelledSet, plugins: Plugins) -> None:
+    """Refuse what is broken, with its rows, before anything long begins; say what is odd."""
+    from mmagent.training.checked import demand_checked
+
+    with progress.bar("checking") as advance:
+        report = demand_checked(examples, plugins, progress=advance)
+    for line in report.warnings:
+        failure.say(line)
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmagent.errors import UserError
 from mmagent.evaluation.metric import Floats, same_length
+from mmagent.evaluation.strength import held_out
 
 if TYPE_CHECKING:
     from mmagent.evaluation.results import Result
@@ -106,15 +107,16 @@ def logistic_regression(
     inside the training rows (counting right answers instead picks strong fits to noise by luck). Every fold
     is standardised by its own training part. Members of a class are dealt to the folds in turn, in an order
     drawn from `seed`, so a class may have fewer members than there are folds. A class with one member is
-    never in both parts; its row counts the same for every C.
+    never in both parts; its row is left out of the choice.
     Raises UserError without scikit-learn.
     """
     train, y, labels, test = checked(train_x, train_y, test_x)
     name = "logistic regression"
     if len(labels) == 1:
         return Predictions(name, labels, np.ones((len(test), 1)), "one class in the training rows")
-    best = _chosen_strength(train, y, len(labels), seed)
-    [(_, found, converged)] = _path(train, y, test, len(labels), [best])
+    _scikit_learn()
+    best = _chosen_strength(train, y, seed)
+    found, converged = _fitted(train, y, test, len(labels), best)
     note = f"C = {best:g}, chosen inside the training rows" + ("" if converged else "; not converged")
     return Predictions(name, labels, found, note)
 
@@ -196,40 +198,35 @@ def _folds(y: NDArray[np.intp], k: int, seed: int) -> NDArray[np.intp]:
     return fold
 
 
-def _chosen_strength(train: Floats, y: NDArray[np.intp], n_labels: int, seed: int) -> float:
+def _chosen_strength(train: Floats, y: NDArray[np.intp], seed: int) -> float:
     """C by cross-validation; 1 where there are too few rows for any."""
     fold = _folds(y, min(FOLDS, len(y)), seed)
     likely = np.zeros(len(STRENGTHS))
     for at in range(int(fold.max()) + 1):
-        inside, outside = fold != at, fold == at
-        if len(np.unique(y[inside])) < 2:
+        inside = fold != at
+        classes = np.unique(y[inside])
+        outside = (fold == at) & np.isin(y, classes)
+        if len(classes) < 2 or not outside.any():
             continue
-        path = _path(train[inside], y[inside], train[outside], n_labels, STRENGTHS)
-        for index, (_, probabilities, _) in enumerate(path):
-            given = probabilities[np.arange(len(probabilities)), y[outside]]
-            likely[index] += float(np.log(np.maximum(given, 1e-12)).sum())
+        known, new = standardised(train[inside], train[outside])
+        own, wanted = (np.searchsorted(classes, y[rows]) for rows in (inside, outside))
+        likely += held_out(known, own, new, wanted, len(classes), STRENGTHS)
     if not likely.any():
         return 1.0
     return STRENGTHS[int(likely.argmax())]
 
 
-def _path(
-    train: Floats, y: NDArray[np.intp], test: Floats, n_labels: int, strengths: Sequence[float]
-) -> list[tuple[float, Floats, bool]]:
-    """For each C: probabilities (n, C) of test rows and whether it converged; a fit starts from the last."""
+def _fitted(train: Floats, y: NDArray[np.intp], test: Floats, n_labels: int, c: float) -> tuple[Floats, bool]:
+    """Probabilities (n, C) of test rows after the fit of strength `c`, and whether it converged."""
     linear_model, not_converged = _scikit_learn()
     train, test = standardised(train, test)
-    model = linear_model.LogisticRegression(max_iter=1000, warm_start=True)
-    out = []
-    for c in strengths:
-        model.set_params(C=c)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", not_converged)
-            model.fit(train, y)
-        probabilities = np.zeros((len(test), n_labels))
-        probabilities[:, model.classes_] = model.predict_proba(test)
-        out.append((c, probabilities, int(model.n_iter_.max()) < model.max_iter))
-    return out
+    model = linear_model.LogisticRegression(max_iter=1000, C=c)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", not_converged)
+        model.fit(train, y)
+    probabilities = np.zeros((len(test), n_labels))
+    probabilities[:, model.classes_] = model.predict_proba(test)
+    return probabilities, int(model.n_iter_.max()) < model.max_iter
 
 
 def _scikit_learn() -> tuple[Any, type[Warning]]:

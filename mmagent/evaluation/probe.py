@@ -37,7 +37,7 @@ def linear_probe(features: ArrayLike, answers: Answers, *, seed: int = 0) -> Pro
     x, y, labels, _ = checked(features, answers, features)
     if len(labels) < 2:
         raise UserError(f"all rows have the answer {labels[0]!r}; there is nothing to tell apart.")
-    strength = _chosen_strength(x, y, len(labels), seed)
+    strength = _chosen_strength(x, y, seed)
     linear_model, not_converged = _scikit_learn()
     centre, spread = x.mean(axis=0), x.std(axis=0)
     spread[spread < 1e-12] = np.inf

@@ -126,7 +126,8 @@ def evaluate(
         judge: what makes an answer right, if not what the data suggest (see `judge_of`).
         told: what the oracle is told of an example's media; the wanted answer unless given.
         memory: whether near shots, given or the bundle's own, vote for their answers.
-        resamples: draws of each bootstrap. cache: of features; the user's own unless given.
+        resamples: draws of each bootstrap.
+        cache: where features come from, and go where they are missing; the user's own unless given.
 
     Without shots the log-probability of every wanted answer is taken, too, for the perplexity. The same seed
     gives the same numbers. Raises UserError for data that cannot be evaluated, and where a row cannot be
@@ -149,7 +150,9 @@ def evaluate(
         seed=seed,
     )
     notes = list(part.notes)
-    runs = [_run(examiner, part, pool[:k], controls, told, notes, progress) for k in counts]
+    cache = cache or _own_cache()
+    with agent.reading_from(cache):
+        runs = [_run(examiner, part, pool[:k], controls, told, notes, progress) for k in counts]
     if stored_in(agent.bundle, part.labelled.modalities):
         baselines = [name for name in baselines if name != "memory"]
     results, left_out = _baselines(agent, part, baselines, runs[0].adapter, cache, seed, progress)
@@ -259,7 +262,7 @@ def _baselines(
     part: Part,
     names: Sequence[str],
     like: Result,
-    cache: FeatureCache | None,
+    cache: FeatureCache,
     seed: int,
     progress: Stages | None,
 ) -> tuple[list[Result], list[str]]:
@@ -293,6 +296,12 @@ def check_asked(
         if name not in known:
             near = did_you_mean(name, known)
             raise UserError(f"there is no {what} {name!r}. There are: {', '.join(known)}.{near}")
+
+
+def _own_cache() -> FeatureCache:
+    from mmagent.feature_cache import FeatureCache
+
+    return FeatureCache()
 
 
 def _labels(labelled: LabelledSet) -> tuple[str, ...] | None:

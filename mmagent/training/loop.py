@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from mmagent.core.score import target_losses
 from mmagent.errors import UserError
 from mmagent.training import checkpoint
-from mmagent.training.order import Order, rate_share
+from mmagent.training.order import Order, passes, rate_share
 from mmagent.training.rows import LearnRow
 from mmagent.training.settings import TrainSettings
 from mmagent.training.together import begin_alike, sum_gradients, trained
@@ -134,6 +134,7 @@ def fine_tune(
     optimiser = _optimiser(adapter, settings)
     run = _Run()
     facts = {"settings": settings.as_json(), "data": task.fingerprint, "steps": steps}
+    facts["core's weights"] = task.core.fingerprint()
     if resume:
         run = _resumed(work, adapter, optimiser, facts)
     begin_alike(adapter, accelerator)
@@ -142,25 +143,20 @@ def fine_tune(
     first = run.step
     if not run.history:
         _validated(task, adapter, run, accelerator)  # a good start is kept if no step betters it
-    while run.step < steps:
+    while run.step < steps and not (settings.patience and run.bad >= settings.patience):
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate_share(run.step, steps, settings.warmup)
         loss = _step(task, adapter, optimiser, order.rows(run.step), settings, run.step, accelerator)
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss is no number at step {run.step + 1}: the learning rate {settings.learning_rate} "
-                f"is too high, or an input is damaged. What was reached before is kept in {work}."
-            )
+        _demand_finite(loss, run.step + 1, settings, work)
         run.step += 1
         run.losses.append(loss)
         score = None
         if run.step in marks or run.step == steps:
             score = _validated(task, adapter, run, accelerator).score
+            _demand_finite(run.history[-1].validation_loss, run.step, settings, work)
             _write(work, adapter, optimiser, run, facts, accelerator)
         if on_step is not None:
             on_step(run.step, steps, loss, score)
-        if score is not None and settings.patience and run.bad >= settings.patience:
-            break
         if _any(stop(), accelerator):
             _write(work, adapter, optimiser, run, facts, accelerator)
             raise Interrupted(f"stopped after step {run.step} of {steps}; its state is in {work}")
@@ -168,8 +164,8 @@ def fine_tune(
     adapter.load_state_dict(run.best)
     adapter.eval()
     seconds = time.perf_counter() - began
-    seen = sum(len(order.rows(step)) for step in range(first, run.step))
-    return Outcome(run.history, run.best_of, run.step, steps, seconds, order.waste(), seen)
+    seen, waste = order.examples(first, run.step), order.waste(settings.accumulate)
+    return Outcome(run.history, run.best_of, run.step, steps, seconds, waste, seen)
 
 
 def _step(
@@ -188,7 +184,8 @@ def _step(
     optimiser.zero_grad(set_to_none=True)
     tokens = sum(len(task.train[row].target) for row in rows)
     own = rows[rank::world]
-    parts = [own[at :: settings.accumulate] for at in range(settings.accumulate)]
+    places = passes([len(task.train[row]) for row in own], settings.accumulate)
+    parts = [[own[at] for at in part] for part in places]
     total = torch.zeros((), device=task.core.device)
     for part in filter(None, parts):
         loss = _losses(task, adapter, [task.train[row] for row in part]).sum() / tokens
@@ -223,7 +220,8 @@ def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Ro
 def _validated(task: Task, adapter: nn.Module, run: _Run, accelerator: Accelerator) -> History:
     """Judge the adapter, note it, and keep it if it is the best."""
     adapter.eval()
-    own = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
+    dealt = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
+    own = sorted(dealt, key=lambda at: len(task.validation[at]))
     sums = torch.zeros(3, dtype=torch.float64)  # loss, target tokens, right answers
     for start in range(0, len(own), VALIDATE_BATCH):
         rows = [task.validation[at] for at in own[start : start + VALIDATE_BATCH]]
@@ -312,7 +310,7 @@ def _resumed(work: Path, adapter: nn.Module, optimiser: torch.optim.Optimizer, f
     there = state.facts
     names = [
         name for name, value in facts["settings"].items() if there["settings"].get(name, value) != value
-    ] + [name for name in ("data", "steps") if there[name] != facts[name]]
+    ] + [name for name in ("data", "steps", "core's weights") if there[name] != facts[name]]
     if names:
         said = ", ".join(
             f"{name} {there['settings'][name]} there, {facts['settings'][name]} here"
@@ -333,6 +331,18 @@ def _resumed(work: Path, adapter: nn.Module, optimiser: torch.optim.Optimizer, f
     optimiser.load_state_dict({**packed, "state": moments})
     history = [History(**one) for one in there["history"]]
     return _Run(state.step, there["bad"], history, dict(state.tensors["best"]), list(there["losses"]))
+
+
+def _demand_finite(loss: float, step: int, settings: TrainSettings, work: Path) -> None:
+    """Raise UserError for a loss that is no number, saying what is kept; such weights are never written."""
+    if math.isfinite(loss):
+        return
+    state = checkpoint.latest(work)
+    kept = f"The state of step {state.step} is kept in {work}." if state else "No state had been written yet."
+    raise UserError(
+        f"the loss is no number at step {step}: the learning rate {settings.learning_rate} is too high, or "
+        f"an input is damaged. {kept}"
+    )
 
 
 def _any(said: bool, accelerator: Accelerator) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmagent.adapter import Labelled
     from mmagent.agent import Agent
     from mmagent.data import Example, LabelledSet
+    from mmagent.feature_cache import FeatureCache
 
 __all__ = ["Prepared", "prepare"]
 
@@ -73,13 +74,14 @@ def prepare(
     settings: TrainSettings,
     *,
     encoder: str | None = None,
+    cache: FeatureCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Split the data, encode its media once, and make rows and adapter.
 
     encoder: a vision or other encoder of the same modality, by directory or hub id, in the place of the
-    bundle's own. progress(done, total) counts encoded inputs. Raises `UserError` for data that cannot be
-    learned from.
+    bundle's own. cache: where features are kept; the user's own unless given. progress(done, total) counts
+    encoded inputs. Raises `UserError` for data that cannot be learned from.
     """
     from mmagent.core_adapter import settle
     from mmagent.data import stratified_split
@@ -103,7 +105,7 @@ def prepare(
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
     sources, media = _numbered(examples, sense)
-    seen = encode_cached(reader, model, sources, FeatureCache(), progress=progress)
+    seen = encode_cached(reader, model, sources, cache or FeatureCache(), progress=progress)
     n_features = int(seen[0].values.shape[1]) if sources else 0
     known = labelled(agent.core, seen, train, media)
     start = begin(ground, chosen, settings, model.d_encoder, n_features, known, why)

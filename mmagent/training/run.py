@@ -46,13 +46,16 @@ def train(
 ) -> Trained:
     """Train, and write the bundle `out`. States are kept beside it in ``.<name>.training`` while it runs.
 
+    Those of an earlier run that never came to its end are put by as ``.<name>.training-before`` until this
+    one does, unless `resume` goes on with them.
+
     Raises `UserError` where `out` is there already, and what `fine_tune` raises.
     """
     from mmagent.data.identity import identity
 
     work = out.with_name(f".{out.name}.training")
     if not resume and work.exists():
-        shutil.rmtree(work)
+        _put_by(work)
     core = prepared.agent.core
     before = core.fingerprint()
     outcome = fine_tune(
@@ -76,7 +79,8 @@ def train(
         "command": list(command) or sys.argv,
     }
     bundle = _write(prepared, outcome, told, out)
-    shutil.rmtree(work, ignore_errors=True)
+    for left in (work, _before(work)):
+        shutil.rmtree(left, ignore_errors=True)
     return Trained(bundle, outcome, told)
 
 
@@ -120,3 +124,14 @@ def _write(
         card=card_of(out.name, prepared, outcome, told),
         replace=replace,
     )
+
+
+def _put_by(work: Path) -> None:
+    """Move the states of a run that is not gone on with out of the way, so that a slip loses nothing."""
+    if _before(work).exists():
+        shutil.rmtree(_before(work))
+    work.rename(_before(work))
+
+
+def _before(work: Path) -> Path:
+    return work.with_name(f"{work.name}-before")

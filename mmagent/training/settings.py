@@ -63,7 +63,7 @@ class TrainSettings:
             "epochs": (self.epochs > 0, "more than 0"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
             "accumulate": (1 <= self.accumulate <= self.batch_size, "from 1 to the batch size"),
-            "learning_rate": (self.learning_rate > 0, "more than 0"),
+            "learning_rate": (0 < self.learning_rate <= 1000, "more than 0 and at most 1000"),
             "warmup": (0 <= self.warmup <= 1, "from 0 to 1"),
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
             "clip": (self.clip > 0, "more than 0"),
