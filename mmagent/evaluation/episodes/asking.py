@@ -1,0 +1,208 @@
+"""Episodes put to an agent: the questions of each system, their answers, and whether they are right.
+
+All queries of an episode share one object of shots, so the agent reads these once. An answer is right where
+the text that was generated is the name, sign for sign (blanks around it aside), and has ended: by the end of
+the line or of the text, not because no more tokens were allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmagent.errors import UserError
+from mmagent.evaluation.asking import DIGITS, LINE_END, TOLD
+from mmagent.evaluation.controls import derangement
+from mmagent.evaluation.episodes.sample import Episode, Shown
+from mmagent.evaluation.episodes.setting import Setting
+from mmagent.evaluation.metric import Floats
+from mmagent.evaluation.nearest import ShotChoice
+from mmagent.evaluation.results import Row
+from mmagent.request import Request, Shot
+
+if TYPE_CHECKING:
+    from mmagent.agent import Agent
+    from mmagent.compose import Composed
+    from mmagent.data import Example
+
+__all__ = ["CONTROLS", "INDUCTION", "SCORER", "Asker", "Prompts", "nearest_mean_right"]
+
+CONTROLS = ("blind", "shuffled", "oracle")
+INDUCTION = Path(__file__).with_name("induction.jinja")
+SCORER = (
+    "right: the generated text, blanks around it aside, is the name sign for sign, and it ended by itself, "
+    "by the end of its line or of the text, before the most tokens allowed"
+)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What the core reads in one setting.
+
+    hashes    for each query the sha256 of its prompt, words as they stand and media by their content
+    example   the first one in full, ``<image: 26 tokens>`` where a prefix stands;  target  what is wanted after it
+    in_context  shots that stand in each prompt
+    """
+
+    hashes: tuple[str, ...]
+    example: str
+    target: str
+    in_context: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Asker:
+    """One agent, asked about the same episodes by every system in the same way.
+
+    keys   unit keys of examples by their row;  label  what a medium is called in words ("Picture")
+    told   what the oracle is told of an example's media
+    """
+
+    agent: Agent
+    episodes: Sequence[Episode]
+    question: str
+    label: str
+    keys: Mapping[int, Floats]
+    told: Callable[[Example], str]
+    induction: bool
+    shot_choice: ShotChoice
+    max_tokens: int
+    batch_size: int
+    seed: int
+
+    @property
+    def queries(self) -> list[tuple[Episode, Shown]]:
+        """Every query with its episode, episode by episode."""
+        return [(episode, query) for episode in self.episodes for query in episode.queries]
+
+    def prompts(self, setting: Setting, memory: bool) -> Prompts:
+        """What the agent is to read. Raises UserError where a medium cannot be read."""
+        options = {"batch_size": self.batch_size, **self._options(setting, None, memory)}
+        found = self.agent.read_many(self.requests(setting, None), **options)
+        composed = [_sound(one) for one in found]
+        first, (_, wanted) = composed[0], self.queries[0][1]
+        return Prompts(
+            tuple(_hash(one) for one in composed),
+            "".join(part if isinstance(part, str) else _counted(part) for part in first.prompt),
+            first.write_answer(wanted),
+            tuple(one.n_shots for one in composed),
+        )
+
+    def answers(
+        self, setting: Setting, control: str | None, memory: bool, progress: Progress | None = None
+    ) -> tuple[Row, ...]:
+        """The answers of the agent or of a control, judged. Raises UserError where one cannot be given."""
+        answers = self.agent.ask_many(
+            self.requests(setting, control),
+            max_tokens=self.max_tokens,
+            batch_size=self.batch_size,
+            progress=progress,
+            **self._options(setting, control, memory),
+        )
+        rows = []
+        for (_, (example, wanted)), found in zip(self.queries, answers, strict=True):
+            answer = _sound(found)
+            ended = answer.tokens < self.max_tokens
+            rows.append(
+                Row(
+                    self.question,
+                    (wanted,),
+                    answer.text,
+                    float(ended and answer.text.strip() == wanted),
+                    confidence=round(answer.confidence, DIGITS),
+                    source=example.source,
+                )
+            )
+        return tuple(rows)
+
+    def requests(self, setting: Setting, control: str | None) -> list[Request]:
+        """What is asked, in the order of `queries`.
+
+        blind: no media anywhere, and shots by lot, since nothing could be near. shuffled: another query's
+        media, of another class; nearest shots are those nearest to them. oracle: media in words.
+        """
+        queries = self.queries
+        seen = [example for _, (example, _) in queries]
+        if control == "shuffled":
+            donors = derangement([one.answer for one in seen], [one.row for one in seen], self.seed)
+            seen = [seen[donor] for donor in donors]
+        by_lot = self.shot_choice == "random" or control == "blind"
+        shared: dict[int, tuple[Shot, ...]] = {}
+        made = []
+        for (episode, _), example in zip(queries, seen, strict=True):
+            if not by_lot:
+                shots = self._shots(episode.shots(setting, self._nearness(example)), control)
+            else:
+                if episode.number not in shared:
+                    shared[episode.number] = self._shots(episode.shots(setting), control)
+                shots = shared[episode.number]
+            made.append(Request(self._asked(example, control), _media(example, control), shots))
+        return made
+
+    def _shots(self, shown: Sequence[Shown], control: str | None) -> tuple[Shot, ...]:
+        return tuple(
+            Shot(name, self._asked(one, control), _media(one, control), one.source) for one, name in shown
+        )
+
+    def _asked(self, example: Example, control: str | None) -> str:
+        if control != "oracle":
+            return self.question
+        return f"{self.label}: {self.told(example)}{LINE_END}Question: {self.question}"
+
+    def _nearness(self, example: Example) -> Callable[[Example], float]:
+        key = self.keys[example.row]
+        return lambda other: float(key @ self.keys[other.row])
+
+    def _options(self, setting: Setting, control: str | None, memory: bool) -> dict[str, Any]:
+        prompt = INDUCTION if self.induction else TOLD if control == "oracle" else None
+        return {
+            "memory": memory,
+            "prompt": prompt,
+            "context_shots": setting.n_shots,
+            "seed": self.seed,
+        }
+
+
+def nearest_mean_right(asker: Asker, setting: Setting) -> tuple[float, ...]:
+    """For each query 1 where the mean of its own class's shots is the nearest by cosine, else 0.
+
+    Snell et al. (2017), on the keys of the shot memory; the same shots as the agent is shown.
+    """
+    right = []
+    for episode, (example, wanted) in asker.queries:
+        near = asker._nearness(example) if asker.shot_choice == "nearest" else None
+        sums = {name: np.zeros_like(asker.keys[example.row]) for name in episode.names}
+        for one, name in episode.shots(setting, near):
+            sums[name] = sums[name] + asker.keys[one.row]
+        cosines = {
+            name: float(total @ asker.keys[example.row]) / max(float(np.linalg.norm(total)), 1e-12)
+            for name, total in sums.items()
+        }
+        right.append(float(max(cosines, key=lambda name: cosines[name]) == wanted))
+    return tuple(right)
+
+
+def _media(example: Example, control: str | None) -> Mapping[str, Sequence[object]]:
+    return {} if control in ("blind", "oracle") else example.media
+
+
+def _sound(found: Any) -> Any:
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def _hash(composed: Composed) -> str:
+    parts = [part if isinstance(part, str) else part.key for part in composed.prompt]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _counted(prefix: Any) -> str:
+    return f"<{prefix.key.partition(':')[0]}: {len(prefix)} tokens>"

@@ -1,0 +1,169 @@
+"""Episodes as plain data: every number of the table, from the answers alone, and what they say in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmagent.evaluation.intervals import Difference, paired, share
+from mmagent.evaluation.metric import Floats, mean
+from mmagent.evaluation.results import Row
+
+if TYPE_CHECKING:
+    from mmagent.evaluation.episodes.run import EpisodeRun, EpisodesEvaluation
+
+__all__ = ["FORMAT", "NEAREST", "answers", "summary", "table"]
+
+FORMAT = 1
+NEAREST = "nearest shot mean"
+
+
+def summary(evaluation: EpisodesEvaluation) -> dict[str, Any]:
+    """The report as JSON has it; `rows` are those of its table."""
+    asked = evaluation.settings["asked"]
+    drawing = {"resamples": asked["resamples"], "seed": asked["seed"]}
+    rows = [_row(run, drawing) for run in evaluation.runs]
+    return {
+        "format": FORMAT,
+        "kind": "episodes",
+        "verdict": [*evaluation.warnings, *_verdict(rows)],
+        "warnings": list(evaluation.warnings),
+        "notes": list(evaluation.notes),
+        "scorer": asked["scorer"],
+        "rows": rows,
+        "settings": dict(evaluation.settings),
+        "command": list(evaluation.command),
+    }
+
+
+def table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of the table, in per cent, as people read it."""
+    controls = list(report["rows"][0]["controls"])
+    head = ["setting", "shots in", "right", "95 %", *controls, "chance", NEAREST]
+    lines = []
+    for row in report["rows"]:
+        score = row["score"]
+        lines.append(
+            [
+                row["setting"],
+                "context + memory" if row["memory"] else "context",
+                _percent(score["value"]),
+                f"{_percent(score['low'])} to {_percent(score['high'])}",
+                *(_percent(row["controls"][name]["value"]) for name in controls),
+                _percent(row["chance"]),
+                _percent(row["nearest"]["value"]),
+            ]
+        )
+    return head, lines
+
+
+def answers(evaluation: EpisodesEvaluation) -> list[dict[str, Any]]:
+    """Query by query what was asked and answered: what the scores were computed from."""
+    told = []
+    for run in evaluation.runs:
+        at = 0
+        for episode in run.episodes:
+            for example, wanted in episode.queries:
+                said = {"own": run.answers[at]} | {name: rows[at] for name, rows in run.controls.items()}
+                told.append(
+                    {
+                        "setting": run.name,
+                        "episode": episode.number,
+                        "names": dict(zip(episode.classes, episode.names, strict=True)),
+                        "source": example.source,
+                        "wanted": wanted,
+                        "prompt_sha256": run.prompts.hashes[at],
+                        "answers": {
+                            name: {"got": row.got, "correct": row.correct, "confidence": row.confidence}
+                            for name, row in said.items()
+                        },
+                        NEAREST: run.nearest[at],
+                    }
+                )
+                at += 1
+    return told
+
+
+def _row(run: EpisodeRun, drawing: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of the table; every interval is over episodes, not over answers."""
+    own = _per_episode(run, _correct(run.answers))
+    nearest = _per_episode(run, run.nearest)
+    controls = {name: _per_episode(run, _correct(rows)) for name, rows in run.controls.items()}
+
+    def ahead(other: Floats) -> dict[str, Any]:
+        return paired(mean(own), mean(other), **drawing).as_json()
+
+    hashes = iter(run.prompts.hashes)
+    return {
+        "setting": run.setting.name,
+        "ways": run.setting.ways,
+        "shots": run.setting.shots,
+        "repeats": run.setting.repeats,
+        "queries": run.setting.queries,
+        "memory": run.memory,
+        "episodes": len(run.episodes),
+        "answers": len(run.answers),
+        "shots_in_context": {"fewest": min(run.prompts.in_context), "of": run.setting.n_shots},
+        "score": share(own, **drawing).as_json(),
+        "controls": {name: share(values, **drawing).as_json() for name, values in controls.items()},
+        "chance": run.setting.chance,
+        "nearest": share(nearest, **drawing).as_json(),
+        "ahead": {NEAREST: ahead(nearest)} | {name: ahead(values) for name, values in controls.items()},
+        "prompt": run.prompts.example,
+        "target": run.prompts.target,
+        "prompts_sha256": [list(islice(hashes, len(one.queries))) for one in run.episodes],
+    }
+
+
+def _per_episode(run: EpisodeRun, correct: Sequence[float]) -> Floats:
+    """(episodes,) the share of each episode's queries that are right."""
+    return np.array(correct, dtype=np.float64).reshape(len(run.episodes), -1).mean(axis=1)
+
+
+def _correct(rows: Sequence[Row]) -> list[float]:
+    return [row.correct for row in rows]
+
+
+def _verdict(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the table says: against the blind control first, then against the nearest shot mean, row by row."""
+    lines = []
+    if "blind" in rows[0]["controls"]:
+        lost = [row for row in rows if _ahead(row, "blind") != "better"]
+        told = _all_or_some(lost, rows, "It does not beat its blind control")
+        lines.append(told or "It beats its blind control in every row: what it names comes from what it sees.")
+    below = [row for row in rows if _ahead(row, NEAREST) == "worse"]
+    behind = _all_or_some(below, rows, f"It is below the {NEAREST} on the same features")
+    lines.insert(0 if behind else len(lines), behind or f"It is nowhere below the {NEAREST}.")
+    for row in rows:
+        gap = Difference(**{k: v for k, v in row["ahead"][NEAREST].items() if k != "verdict"})
+        lines.append(
+            f"{_name(row)}: {_percent(row['score']['value'])} % ({_percent(row['score']['low'])} to "
+            f"{_percent(row['score']['high'])}), chance {_percent(row['chance'])} %; against the {NEAREST} "
+            f"({_percent(row['nearest']['value'])} %) {100 * gap.value + 0.0:+.1f} points "
+            f"({100 * gap.low + 0.0:.1f} to {100 * gap.high + 0.0:.1f})."
+        )
+    return lines
+
+
+def _ahead(row: Mapping[str, Any], name: str) -> str:
+    return str(row["ahead"][name]["verdict"])
+
+
+def _all_or_some(some: Sequence[Mapping[str, Any]], rows: Sequence[Any], said: str) -> str:
+    """A sentence on the rows of which something is true; empty where there are none."""
+    if not some:
+        return ""
+    if len(some) == len(rows):
+        return f"{said} in any row." if " not " in said else f"{said} in every row."
+    return f"{said} in {len(some)} of {len(rows)} rows: {'; '.join(_name(row) for row in some)}."
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['setting']}, {'context and memory' if row['memory'] else 'context alone'}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
