@@ -219,7 +219,7 @@ class Agent:
         seed: int = 0,
         context_shots: int | None = None,
     ) -> list[Composed | UserError]:
-        """What the core reads for each request, as `ask_many` asks it; what is wrong with one in its place."""
+        """What the core reads for each request, as `ask_many` asks it, or what is wrong with it."""
         options = Options(memory, prompt, seed=seed, context_shots=context_shots)
         self._composer.check(options)
         jobs, errors = self._composed(requests, options, batch_size)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.data import Example
 
-__all__ = ["CHOICES", "ShotChoice", "check_choice", "keys_of", "nearest_shots"]
+__all__ = ["CHOICES", "Nearest", "ShotChoice", "check_choice", "keys_of"]
 
 ShotChoice = Literal["random", "nearest"]
 CHOICES = ("random", "nearest")
@@ -47,19 +47,28 @@ def keys_of(agent: Agent, examples: Sequence[Example]) -> Floats:
     return _unit(np.concatenate(columns, axis=1))
 
 
-def nearest_shots(
-    rows: Floats, pool: Floats, examples: Sequence[Example], k: int, seed: int = 0
-) -> list[tuple[Example, ...]]:
-    """For each row (N, d_key) `k` examples of the pool (M, d_key): every answer in turn, nearest first.
+class Nearest:
+    """Training rows, to be asked for those nearest to others; each of them is encoded once."""
 
-    Nearness is that of the features alone (Liu et al. 2022, "What makes good in-context examples for
-    GPT-3?"); no row's answer decides. Fewer are the first of more.
-    """
-    from mmagent.shotset import ranked
+    def __init__(self, agent: Agent, train: Sequence[Example], seed: int = 0) -> None:
+        """Raises UserError for media that cannot be read."""
+        self._agent, self._train, self._seed = agent, train, seed
+        self._keys = keys_of(agent, train)  # (M, d_key)
+        self._answers = [one.answer for one in train]
 
-    answers = [one.answer for one in examples]
-    similarity = rows @ pool.T  # (N, M)
-    return [tuple(examples[at] for at in ranked(answers, near, seed)[:k]) for near in similarity.tolist()]
+    def shots(self, rows: Sequence[Example], k: int) -> list[tuple[Example, ...]]:
+        """For each row `k` training rows: every answer in turn, nearest first; fewer are the first of more.
+
+        Nearness is that of the media alone (Liu et al. 2022, "What makes good in-context examples for
+        GPT-3?"); no row's own answer or question decides.
+        """
+        from mmagent.shotset import ranked
+
+        nearness = keys_of(self._agent, rows) @ self._keys.T  # (N, M)
+        return [
+            tuple(self._train[at] for at in ranked(self._answers, near, self._seed)[:k])
+            for near in nearness.tolist()
+        ]
 
 
 def _unit(rows: Floats) -> Floats:

@@ -12,6 +12,7 @@ free generation.
 
 from __future__ import annotations
 
+from mmagent.evaluation.episodes.page import write_episodes
 from mmagent.evaluation.episodes.run import COUNT, EpisodeRun, EpisodesEvaluation, evaluate_episodes
 from mmagent.evaluation.episodes.sample import Episode, Names, sample_episodes
 from mmagent.evaluation.episodes.setting import Setting, parse_settings
@@ -28,4 +29,5 @@ __all__ = [
     "evaluate_episodes",
     "parse_settings",
     "sample_episodes",
+    "write_episodes",
 ]

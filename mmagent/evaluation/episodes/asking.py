@@ -47,7 +47,8 @@ class Prompts:
     """What the core reads in one setting.
 
     hashes    for each query the sha256 of its prompt, words as they stand and media by their content
-    example   the first one in full, ``<image: 26 tokens>`` where a prefix stands;  target  what is wanted after it
+    example   the first one in full, ``<image: 26 tokens>`` where a prefix stood
+    target    what is wanted after it
     in_context  shots that stand in each prompt
     """
 
@@ -128,23 +129,36 @@ class Asker:
         blind: no media anywhere, and shots by lot, since nothing could be near. shuffled: another query's
         media, of another class; nearest shots are those nearest to them. oracle: media in words.
         """
-        queries = self.queries
-        seen = [example for _, (example, _) in queries]
-        if control == "shuffled":
-            donors = derangement([one.answer for one in seen], [one.row for one in seen], self.seed)
-            seen = [seen[donor] for donor in donors]
-        by_lot = self.shot_choice == "random" or control == "blind"
-        shared: dict[int, tuple[Shot, ...]] = {}
-        made = []
-        for (episode, _), example in zip(queries, seen, strict=True):
-            if not by_lot:
-                shots = self._shots(episode.shots(setting, self._nearness(example)), control)
-            else:
-                if episode.number not in shared:
-                    shared[episode.number] = self._shots(episode.shots(setting), control)
-                shots = shared[episode.number]
-            made.append(Request(self._asked(example, control), _media(example, control), shots))
-        return made
+        made: dict[int, tuple[Shot, ...]] = {}  # by the very object, so that shots are shared
+        requests = []
+        shown = self.shown(setting, control)
+        for example, shots in zip(self._seen(control), shown, strict=True):
+            if id(shots) not in made:
+                made[id(shots)] = self._shots(shots, control)
+            asked = self._asked(example, control)
+            requests.append(Request(asked, _media(example, control), made[id(shots)]))
+        return requests
+
+    def shown(self, setting: Setting, control: str | None) -> list[tuple[Shown, ...]]:
+        """The shots of every query; shots by lot are the very same object for all queries of an episode."""
+        if self.shot_choice == "random" or control == "blind":
+            return [
+                shots
+                for episode in self.episodes
+                for shots in [episode.shots(setting)] * len(episode.queries)
+            ]
+        return [
+            episode.shots(setting, self._nearness(example))
+            for (episode, _), example in zip(self.queries, self._seen(control), strict=True)
+        ]
+
+    def _seen(self, control: str | None) -> list[Example]:
+        """What a system gets to see in place of every query."""
+        own = [example for _, (example, _) in self.queries]
+        if control != "shuffled":
+            return own
+        donors = derangement([one.answer for one in own], [one.row for one in own], self.seed)
+        return [own[donor] for donor in donors]
 
     def _shots(self, shown: Sequence[Shown], control: str | None) -> tuple[Shot, ...]:
         return tuple(
@@ -176,13 +190,13 @@ def nearest_mean_right(asker: Asker, setting: Setting) -> tuple[float, ...]:
     Snell et al. (2017), on the keys of the shot memory; the same shots as the agent is shown.
     """
     right = []
-    for episode, (example, wanted) in asker.queries:
-        near = asker._nearness(example) if asker.shot_choice == "nearest" else None
-        sums = {name: np.zeros_like(asker.keys[example.row]) for name in episode.names}
-        for one, name in episode.shots(setting, near):
+    for (_, (example, wanted)), shots in zip(asker.queries, asker.shown(setting, None), strict=True):
+        key = asker.keys[example.row]
+        sums = {name: np.zeros_like(key) for _, name in shots}
+        for one, name in shots:
             sums[name] = sums[name] + asker.keys[one.row]
         cosines = {
-            name: float(total @ asker.keys[example.row]) / max(float(np.linalg.norm(total)), 1e-12)
+            name: float(total @ key) / max(float(np.linalg.norm(total)), 1e-12)
             for name, total in sums.items()
         }
         right.append(float(max(cosines, key=lambda name: cosines[name]) == wanted))

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from mmagent.errors import UserError, did_you_mean
 from mmagent.evaluation.episodes.asking import CONTROLS, SCORER, Asker, Prompts, nearest_mean_right
-from mmagent.evaluation.episodes.sample import Episode, Names, sample_episodes
+from mmagent.evaluation.episodes.look import ShownEpisode, first_episode
+from mmagent.evaluation.episodes.sample import Episode, Names, Shown, sample_episodes
 from mmagent.evaluation.episodes.setting import Setting
 from mmagent.evaluation.intervals import RESAMPLES
 from mmagent.evaluation.nearest import ShotChoice, check_choice, keys_of
@@ -47,6 +48,7 @@ class EpisodeRun:
     episodes  what was shown and asked;  prompts  what the core read
     answers   one for each query, episode by episode;  controls  by name, the same queries
     nearest   for each query, whether the nearest shot mean is right
+    first_shots  what was shown before the first query, in order
     """
 
     setting: Setting
@@ -56,6 +58,7 @@ class EpisodeRun:
     answers: tuple[Row, ...] = field(repr=False)
     controls: Mapping[str, tuple[Row, ...]] = field(repr=False)
     nearest: tuple[float, ...] = field(repr=False)
+    first_shots: tuple[Shown, ...] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -71,12 +74,14 @@ class EpisodesEvaluation:
     warnings  what makes the scores worth less: the first thing that a report says
     notes     what else a reader should know, such as settings that were left out
     settings  everything that the numbers hang on;  command  what to type to have them again
+    shown     one query with its shots, as a person would look at them
     """
 
     runs: tuple[EpisodeRun, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
+    shown: ShownEpisode = field(repr=False)
     command: tuple[str, ...] = ()
 
     @cached_property
@@ -187,7 +192,8 @@ def evaluate_episodes(
         seed=seed,
         resamples=resamples,
     )
-    return EpisodesEvaluation(tuple(runs), part.warnings, tuple(notes), told_settings, tuple(command))
+    shown = first_episode(agent, runs)
+    return EpisodesEvaluation(tuple(runs), part.warnings, tuple(notes), told_settings, shown, tuple(command))
 
 
 def check_episodes(
@@ -242,8 +248,8 @@ def _run(
 
     own = answers(None)
     found = {control: answers(control) for control in controls}
-    nearest = nearest_mean_right(asker, setting)
-    return [EpisodeRun(setting, memory, tuple(asker.episodes), prompts, own, found, nearest)]
+    nearest, shots = nearest_mean_right(asker, setting), asker.shown(setting, None)[0]
+    return [EpisodeRun(setting, memory, tuple(asker.episodes), prompts, own, found, nearest, shots)]
 
 
 def _question_of(part: Part) -> str:

@@ -1,7 +1,7 @@
 """Episodes, drawn by a seed: which classes, which names for them, which examples are shown and asked about.
 
-Episode `number` of a seed is the same whatever is asked for besides: more episodes go on where fewer ended, and
-fewer shots are the first of more, so that two settings differ in nothing but what they are called after.
+Episode `number` of a seed is the same whatever is asked for besides: more episodes go on where fewer ended,
+and fewer shots are the first of more, so that two settings differ in nothing but what they are called after.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmagent.evaluation.intervals import Difference, paired, share
+from mmagent.evaluation.intervals import paired, share
 from mmagent.evaluation.metric import Floats, mean
 from mmagent.evaluation.results import Row
 
@@ -26,10 +26,12 @@ def summary(evaluation: EpisodesEvaluation) -> dict[str, Any]:
     asked = evaluation.settings["asked"]
     drawing = {"resamples": asked["resamples"], "seed": asked["seed"]}
     rows = [_row(run, drawing) for run in evaluation.runs]
+    headline = [*evaluation.warnings, *_headline(rows)]
     return {
         "format": FORMAT,
         "kind": "episodes",
-        "verdict": [*evaluation.warnings, *_verdict(rows)],
+        "headline": headline,
+        "verdict": [*headline, *map(_line, rows)],
         "warnings": list(evaluation.warnings),
         "notes": list(evaluation.notes),
         "scorer": asked["scorer"],
@@ -127,38 +129,46 @@ def _correct(rows: Sequence[Row]) -> list[float]:
     return [row.correct for row in rows]
 
 
-def _verdict(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the table says: against the blind control first, then against the nearest shot mean, row by row."""
-    lines = []
-    if "blind" in rows[0]["controls"]:
-        lost = [row for row in rows if _ahead(row, "blind") != "better"]
-        told = _all_or_some(lost, rows, "It does not beat its blind control")
-        lines.append(told or "It beats its blind control in every row: what it names comes from what it sees.")
+def _headline(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Whether it stands up to its rivals, the lost ones first."""
+    lost, won = [], []
     below = [row for row in rows if _ahead(row, NEAREST) == "worse"]
-    behind = _all_or_some(below, rows, f"It is below the {NEAREST} on the same features")
-    lines.insert(0 if behind else len(lines), behind or f"It is nowhere below the {NEAREST}.")
-    for row in rows:
-        gap = Difference(**{k: v for k, v in row["ahead"][NEAREST].items() if k != "verdict"})
-        lines.append(
-            f"{_name(row)}: {_percent(row['score']['value'])} % ({_percent(row['score']['low'])} to "
-            f"{_percent(row['score']['high'])}), chance {_percent(row['chance'])} %; against the {NEAREST} "
-            f"({_percent(row['nearest']['value'])} %) {100 * gap.value + 0.0:+.1f} points "
-            f"({100 * gap.low + 0.0:.1f} to {100 * gap.high + 0.0:.1f})."
-        )
-    return lines
+    if below:
+        lost.append(f"It is below the {NEAREST} on the same features in {_of(below, rows)}.")
+    else:
+        won.append(f"In no row is it below the {NEAREST} on the same features.")
+    if "blind" in rows[0]["controls"]:
+        tied = [row for row in rows if _ahead(row, "blind") != "better"]
+        if tied:
+            some = f"It does not beat its blind control in {_of(tied, rows)}."
+            lost.insert(0, some if len(tied) < len(rows) else "In no row does it beat its blind control.")
+        else:
+            won.append("It beats its blind control in every row.")
+    else:
+        won.append("No blind control was run, so it is not known whether the media matter at all.")
+    return [*lost, *won]
+
+
+def _of(some: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> str:
+    if len(some) == len(rows):
+        return "every row" if len(rows) > 1 else "the only row"
+    return f"{len(some)} of {len(rows)} rows ({'; '.join(map(_name, some))})"
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """One row of the table as a sentence."""
+    gap, score = row["ahead"][NEAREST], row["score"]
+    points = [f"{100 * gap[name] + 0.0:.1f}" for name in ("low", "high")]
+    ends = f"{_percent(score['low'])} to {_percent(score['high'])}"
+    return (
+        f"{_name(row)}: {_percent(score['value'])} % ({ends}), "
+        f"chance {_percent(row['chance'])} %; against the {NEAREST} ({_percent(row['nearest']['value'])} %) "
+        f"{100 * gap['value'] + 0.0:+.1f} points ({' to '.join(points)})."
+    )
 
 
 def _ahead(row: Mapping[str, Any], name: str) -> str:
     return str(row["ahead"][name]["verdict"])
-
-
-def _all_or_some(some: Sequence[Mapping[str, Any]], rows: Sequence[Any], said: str) -> str:
-    """A sentence on the rows of which something is true; empty where there are none."""
-    if not some:
-        return ""
-    if len(some) == len(rows):
-        return f"{said} in any row." if " not " in said else f"{said} in every row."
-    return f"{said} in {len(some)} of {len(rows)} rows: {'; '.join(_name(row) for row in some)}."
 
 
 def _name(row: Mapping[str, Any]) -> str:

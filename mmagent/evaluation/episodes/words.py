@@ -1,7 +1,7 @@
 """Words that mean nothing: names for things that have none yet.
 
-dax, blicket, wug, toma, fep and zav are those that studies of word learning have used (Tsimpoukelli et al. 2021
-took dax and blicket); the others were made up to be said as easily. None is an English word.
+dax, blicket, wug, toma, fep and zav are those that studies of word learning have used (Tsimpoukelli et al.
+2021 took dax and blicket); the others were made up to be said as easily. None is an English word.
 """
 
 from __future__ import annotations
