@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from mmagent.request import Request, Shot
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent
+    from mmagent.answer import Answer
     from mmagent.compose import Composed
     from mmagent.data import Example
 
@@ -39,7 +41,6 @@ SCORER = (
     "right: the generated text, blanks around it aside, is the name sign for sign, and it ended by itself, "
     "by the end of its line or of the text, before the most tokens allowed"
 )
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -78,87 +79,94 @@ class Asker:
     batch_size: int
     seed: int
 
-    @property
+    @cached_property
     def queries(self) -> list[tuple[Episode, Shown]]:
         """Every query with its episode, episode by episode."""
         return [(episode, query) for episode in self.episodes for query in episode.queries]
 
-    def prompts(self, setting: Setting, memory: bool) -> Prompts:
-        """What the agent is to read. Raises UserError where a medium cannot be read."""
-        options = {"batch_size": self.batch_size, **self._options(setting, None, memory)}
-        found = self.agent.read_many(self.requests(setting, None), **options)
-        composed = [_sound(one) for one in found]
-        first, (_, wanted) = composed[0], self.queries[0][1]
-        return Prompts(
-            tuple(_hash(one) for one in composed),
-            "".join(part if isinstance(part, str) else _counted(part) for part in first.prompt),
-            first.write_answer(wanted),
-            tuple(one.n_shots for one in composed),
-        )
+    def blocks(self) -> Iterator[range]:
+        """Places of queries, as many whole episodes at a time as there are rows in a batch.
 
-    def answers(
-        self, setting: Setting, control: str | None, memory: bool, progress: Progress | None = None
-    ) -> tuple[Row, ...]:
+        What all systems are asked about one block stands together in the agent's prefix cache: its shots are
+        read once, whoever is asked, and those of a setting with fewer shots begin those of one with more.
+        """
+        per_episode = len(self.episodes[0].queries)
+        step = max(1, self.batch_size) * per_episode
+        return (range(at, min(at + step, len(self.queries))) for at in range(0, len(self.queries), step))
+
+    def prompts(self, setting: Setting) -> Prompts:
+        """What the agent is to read. Raises UserError where a medium cannot be read."""
+        hashes, in_context, first = [], [], None
+        for block in self.blocks():
+            requests = self.requests(setting, None, block)
+            options = self._options(setting, None)
+            for found in self.agent.read_many(requests, batch_size=self.batch_size, **options):
+                composed = _sound(found)
+                first = first or composed
+                hashes.append(_hash(composed))
+                in_context.append(composed.n_shots)
+        assert first is not None  # there are episodes
+        parts = (part if isinstance(part, str) else _counted(part) for part in first.prompt)
+        target = first.write_answer(self.queries[0][1][1])
+        return Prompts(tuple(hashes), "".join(parts), target, tuple(in_context))
+
+    def answers(self, setting: Setting, control: str | None, memory: bool, block: range) -> list[Row]:
         """The answers of the agent or of a control, judged. Raises UserError where one cannot be given."""
         answers = self.agent.ask_many(
-            self.requests(setting, control),
+            self.requests(setting, control, block),
+            memory=memory,
             max_tokens=self.max_tokens,
             batch_size=self.batch_size,
-            progress=progress,
-            **self._options(setting, control, memory),
+            **self._options(setting, control),
         )
-        rows = []
-        for (_, (example, wanted)), found in zip(self.queries, answers, strict=True):
-            answer = _sound(found)
-            ended = answer.tokens < self.max_tokens
-            rows.append(
-                Row(
-                    self.question,
-                    (wanted,),
-                    answer.text,
-                    float(ended and answer.text.strip() == wanted),
-                    confidence=round(answer.confidence, DIGITS),
-                    source=example.source,
-                )
-            )
-        return tuple(rows)
+        return [
+            self._judged(self.queries[at][1], _sound(one)) for at, one in zip(block, answers, strict=True)
+        ]
 
-    def requests(self, setting: Setting, control: str | None) -> list[Request]:
-        """What is asked, in the order of `queries`.
+    def _judged(self, query: Shown, answer: Answer) -> Row:
+        example, wanted = query
+        right = answer.text.strip() == wanted and answer.tokens < self.max_tokens
+        sure = round(answer.confidence, DIGITS)
+        return Row(
+            self.question, (wanted,), answer.text, float(right), confidence=sure, source=example.source
+        )
+
+    def requests(self, setting: Setting, control: str | None, block: range) -> list[Request]:
+        """What is asked at these places of `queries`; those of one episode share the object of their shots.
 
         blind: no media anywhere, and shots by lot, since nothing could be near. shuffled: another query's
         media, of another class; nearest shots are those nearest to them. oracle: media in words.
         """
-        made: dict[int, tuple[Shot, ...]] = {}  # by the very object, so that shots are shared
+        made: dict[int, tuple[Shot, ...]] = {}
+        shown = self.shown(setting, control, block)
         requests = []
-        shown = self.shown(setting, control)
-        for example, shots in zip(self._seen(control), shown, strict=True):
+        for at, shots in zip(block, shown, strict=True):
             if id(shots) not in made:
                 made[id(shots)] = self._shots(shots, control)
+            example = self._seen(control, at)
             asked = self._asked(example, control)
             requests.append(Request(asked, _media(example, control), made[id(shots)]))
         return requests
 
-    def shown(self, setting: Setting, control: str | None) -> list[tuple[Shown, ...]]:
-        """The shots of every query; shots by lot are the very same object for all queries of an episode."""
+    def shown(self, setting: Setting, control: str | None, block: range) -> list[tuple[Shown, ...]]:
+        """The shots of each query; shots by lot are the very same object for all queries of an episode."""
         if self.shot_choice == "random" or control == "blind":
-            return [
-                shots
-                for episode in self.episodes
-                for shots in [episode.shots(setting)] * len(episode.queries)
-            ]
-        return [
-            episode.shots(setting, self._nearness(example))
-            for (episode, _), example in zip(self.queries, self._seen(control), strict=True)
-        ]
+            of_episode = {
+                number: self.episodes[number].shots(setting)
+                for number in dict.fromkeys(self.queries[at][0].number for at in block)
+            }
+            return [of_episode[self.queries[at][0].number] for at in block]
+        return [self.queries[at][0].shots(setting, self._nearness(self._seen(control, at))) for at in block]
 
-    def _seen(self, control: str | None) -> list[Example]:
-        """What a system gets to see in place of every query."""
+    def _seen(self, control: str | None, at: int) -> Example:
+        """What a system gets to see in place of a query."""
+        return self.queries[self._donors[at] if control == "shuffled" else at][1][0]
+
+    @cached_property
+    def _donors(self) -> list[int]:
+        """For each query the place of another one, of another class."""
         own = [example for _, (example, _) in self.queries]
-        if control != "shuffled":
-            return own
-        donors = derangement([one.answer for one in own], [one.row for one in own], self.seed)
-        return [own[donor] for donor in donors]
+        return derangement([one.answer for one in own], [one.row for one in own], self.seed)
 
     def _shots(self, shown: Sequence[Shown], control: str | None) -> tuple[Shot, ...]:
         return tuple(
@@ -174,14 +182,9 @@ class Asker:
         key = self.keys[example.row]
         return lambda other: float(key @ self.keys[other.row])
 
-    def _options(self, setting: Setting, control: str | None, memory: bool) -> dict[str, Any]:
+    def _options(self, setting: Setting, control: str | None) -> dict[str, Any]:
         prompt = INDUCTION if self.induction else TOLD if control == "oracle" else None
-        return {
-            "memory": memory,
-            "prompt": prompt,
-            "context_shots": setting.n_shots,
-            "seed": self.seed,
-        }
+        return {"prompt": prompt, "context_shots": setting.n_shots, "seed": self.seed}
 
 
 def nearest_mean_right(asker: Asker, setting: Setting) -> tuple[float, ...]:
@@ -190,7 +193,8 @@ def nearest_mean_right(asker: Asker, setting: Setting) -> tuple[float, ...]:
     Snell et al. (2017), on the keys of the shot memory; the same shots as the agent is shown.
     """
     right = []
-    for (_, (example, wanted)), shots in zip(asker.queries, asker.shown(setting, None), strict=True):
+    shown = asker.shown(setting, None, range(len(asker.queries)))
+    for (_, (example, wanted)), shots in zip(asker.queries, shown, strict=True):
         key = asker.keys[example.row]
         sums = {name: np.zeros_like(key) for _, name in shots}
         for one, name in shots:

@@ -12,6 +12,7 @@ print(*found.lines, sep="\\n")
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -154,12 +155,10 @@ def evaluate_episodes(
     keys = _keys(agent, examples, progress)
     words = {name for episodes in drawn.values() for one in episodes for name in one.names}
     max_tokens = MARGIN + max(len(agent.core.tokens.follow(f" {word}")) for word in sorted(words))
-    runs: list[EpisodeRun] = []
-    notes = list(part.notes)
-    for setting in settings:
-        asker = Asker(
+    askers = {
+        kind: Asker(
             agent,
-            drawn[setting.ways, setting.queries],
+            episodes,
             question,
             label=_label(labelled.modalities),
             keys=keys,
@@ -170,8 +169,13 @@ def evaluate_episodes(
             batch_size=batch_size,
             seed=seed,
         )
-        for with_memory in memory:
-            runs += _run(asker, setting, with_memory, controls, notes, progress)
+        for kind, episodes in drawn.items()
+    }
+    notes = list(part.notes)
+    runs: dict[tuple[Setting, bool], EpisodeRun] = {}
+    for kind, asker in askers.items():
+        of_kind = [one for one in settings if (one.ways, one.queries) == kind]
+        runs |= _runs(asker, of_kind, memory, controls, notes, progress)
     if not runs:
         raise UserError(f"no setting can be asked: {' '.join(notes)}")
     told_settings = settings_of(
@@ -192,8 +196,9 @@ def evaluate_episodes(
         seed=seed,
         resamples=resamples,
     )
-    shown = first_episode(agent, runs)
-    return EpisodesEvaluation(tuple(runs), part.warnings, tuple(notes), told_settings, shown, tuple(command))
+    table = [runs[one, m] for one in settings for m in memory if (one, m) in runs]
+    shown = first_episode(agent, table)
+    return EpisodesEvaluation(tuple(table), part.warnings, tuple(notes), told_settings, shown, tuple(command))
 
 
 def check_episodes(
@@ -221,35 +226,61 @@ def check_episodes(
     check_choice(shot_choice)
 
 
-def _run(
+def _runs(
     asker: Asker,
-    setting: Setting,
-    memory: bool,
+    settings: Sequence[Setting],
+    memory: Sequence[bool],
     controls: Sequence[str],
     notes: list[str],
     progress: Stages | None,
-) -> list[EpisodeRun]:
-    """The row of one setting; none, and a note, where its shots do not fit."""
-    prompts = asker.prompts(setting, memory)
+) -> dict[tuple[Setting, bool], EpisodeRun]:
+    """The rows of some settings with the same episodes, block by block, so that shots are read once for all.
+
+    Settings whose shots do not fit are left out, which `notes` are told.
+    """
+    prompts = {setting: asker.prompts(setting) for setting in settings}
+    rows = [
+        (setting, with_memory)
+        for setting in settings
+        for with_memory in memory
+        if _fits(asker, setting, prompts[setting], with_memory, notes)
+    ]
+    said: dict[tuple[Setting, bool, str | None], list[Row]] = defaultdict(list)
+    what = f"{settings[0].ways}-way episodes"
+    for block in asker.blocks():
+        for setting, with_memory in rows:
+            for control in (None, *controls):
+                said[setting, with_memory, control] += asker.answers(setting, control, with_memory, block)
+        if progress is not None:
+            progress(what, block.stop, len(asker.queries))
+    whole = range(len(asker.queries))
+    return {
+        (setting, with_memory): EpisodeRun(
+            setting,
+            with_memory,
+            tuple(asker.episodes),
+            prompts[setting],
+            tuple(said[setting, with_memory, None]),
+            {control: tuple(said[setting, with_memory, control]) for control in controls},
+            nearest_mean_right(asker, setting),
+            asker.shown(setting, None, whole[:1])[0],
+        )
+        for setting, with_memory in rows
+    }
+
+
+def _fits(asker: Asker, setting: Setting, prompts: Prompts, memory: bool, notes: list[str]) -> bool:
+    """Whether a row can be asked: all its shots stand in every prompt, or in the memory; a note, if not."""
     fewest = min(prompts.in_context)
-    name = f"{setting.name}, {'context and memory' if memory else 'context alone'}"
-    if fewest < setting.n_shots:
-        held = f"only {fewest} of the {setting.n_shots} shots fit into every prompt"
-        room = f"the core reads {asker.agent.core.max_positions} tokens"
-        if not memory:
-            notes.append(f"{name} is left out: {held} ({room}).")
-            return []
-        notes.append(f"{name}: {held} ({room}); the memory holds them all.")
-
-    def answers(control: str | None) -> tuple[Row, ...]:
-        what = f"{name}{f', {control}' if control else ''}"
-        stage = None if progress is None else lambda done, total: progress(what, done, total)
-        return asker.answers(setting, control, memory, stage)
-
-    own = answers(None)
-    found = {control: answers(control) for control in controls}
-    nearest, shots = nearest_mean_right(asker, setting), asker.shown(setting, None)[0]
-    return [EpisodeRun(setting, memory, tuple(asker.episodes), prompts, own, found, nearest, shots)]
+    if fewest == setting.n_shots:
+        return True
+    held = f"only {fewest} of the {setting.n_shots} shots fit into every prompt"
+    room = f"the core reads {asker.agent.core.max_positions} tokens"
+    if memory:
+        notes.append(f"{setting.name}, context and memory: {held} ({room}); the memory holds them all.")
+    else:
+        notes.append(f"{setting.name}, context alone is left out: {held} ({room}).")
+    return memory
 
 
 def _question_of(part: Part) -> str:
