@@ -160,8 +160,8 @@ class _Stream:
 def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
     """Cut jobs into batches of one kind and like length; jobs that share shots stay together.
 
-    Where only a few share theirs, they take turns: the first of each come first, batched with one another, and
-    what they read of their shots serves the rest.
+    Where only a few share theirs, they take turns: the first of each come first, batched with one another,
+    and what they read of their shots serves the rest.
     """
     members: dict[int, int] = {}
     turns: dict[int, int] = {}
