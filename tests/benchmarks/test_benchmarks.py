@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = {"startup": 1, "cold_ask": 2, "warm_generate": 2, "batch": 2}
+FIGURES = {"startup": 1, "cold_ask": 2, "warm_generate": 2, "batch": 2, "episodes": 1}
 
 
 @pytest.fixture(scope="module")

@@ -49,10 +49,11 @@ def _lines(axes: Any, rows: list[Mapping[str, Any]], ink: Ink) -> None:
         of = sorted((row for row in rows if row["memory"] is memory), key=lambda row: row["shots"])
         if of:
             style = {"color": ink.accent, "marker": marker, "linestyle": "--" if memory else "-"}
+            style["aside"] = -0.06 if memory else 0.0
             _with_interval(axes, of, [row["score"] for row in of], label, linewidth=2, markersize=6, **style)
     some = sorted({row["shots"]: row for row in rows}.values(), key=lambda row: row["shots"])
     nearest = [row["nearest"] for row in some]
-    _with_interval(axes, some, nearest, "nearest shot mean", color=ink.text, marker="^", linewidth=1.2)
+    _with_interval(axes, some, nearest, "nearest shot mean", 0.06, color=ink.text, marker="^", linewidth=1.2)
     if "blind" in some[0]["controls"]:
         blind = [row["controls"]["blind"] for row in some]
         _with_interval(axes, some, blind, "blind", color=ink.faint, marker="x", linewidth=1.2)
@@ -62,8 +63,11 @@ def _lines(axes: Any, rows: list[Mapping[str, Any]], ink: Ink) -> None:
     axes.set_xlim(min(shots) - 0.5, max(shots) + 0.5)
 
 
-def _with_interval(axes: Any, rows: Any, scores: list[Mapping[str, float]], label: str, **style: Any) -> None:
-    x = [row["shots"] for row in rows]
+def _with_interval(
+    axes: Any, rows: Any, scores: list[Mapping[str, float]], label: str, aside: float = 0.0, **style: Any
+) -> None:
+    """A line with its intervals, moved a little aside so that equal ones do not hide each other."""
+    x = [row["shots"] + aside for row in rows]
     y = [100 * score["value"] for score in scores]
     below = [100 * (score["value"] - score["low"]) for score in scores]
     above = [100 * (score["high"] - score["value"]) for score in scores]
