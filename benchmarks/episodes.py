@@ -1,9 +1,9 @@
 """Few-shot episodes: evaluated with the shots of an episode read once, against read for every question.
 
-500 episodes, 2-way 5-shot with one query per way, evaluated as `mmagent eval --episodes` does: in context alone
-and with the shot memory, each beside its shuffled control. So eight questions follow the same ten shots: two
-queries, each as it is and shuffled, without the memory and with it. On both sides everything is encoded before
-the time is taken. Answers must be equal.
+500 episodes, 2-way 5-shot with one query per way, evaluated as `mmagent eval --episodes` does: in context
+alone and with the shot memory, each beside its shuffled control. So eight questions follow the same ten
+shots: two queries, each as it is and shuffled, without the memory and with it. On both sides everything is
+encoded before the time is taken. Answers must be equal.
 """
 
 from __future__ import annotations
