@@ -319,7 +319,11 @@ def test_shots_are_read_once_and_answers_are_those_of_reading_them_every_time(da
     def evaluated() -> tuple[Any, int]:
         read.clear()
         found = evaluate_episodes(
-            Agent.load("tiny"), data, parse_settings("ways=2,shots=1,3,queries=2"), count=4
+            Agent.load("tiny"),
+            data,
+            parse_settings("ways=2,shots=1,3,queries=2"),
+            count=2,
+            controls=("shuffled",),
         )
         return found, sum(read)
 
