@@ -2,8 +2,9 @@
 
 500 episodes, 2-way 5-shot with one query per way, evaluated as `mmagent eval --episodes` does: in context
 alone and with the shot memory, each beside its shuffled control. So eight questions follow the same ten
-shots: two queries, each as it is and shuffled, without the memory and with it. On both sides everything is
-encoded before the time is taken. Answers must be equal.
+shots: two queries, each as it is and shuffled, without the memory and with it. The episodes are evaluated in
+parts of 100, other ones in every pair of runs. On both sides everything is encoded before the time is taken.
+Answers must be equal.
 """
 
 from __future__ import annotations
@@ -24,45 +25,49 @@ if TYPE_CHECKING:
 
 LIMIT = 3.0
 SETTING = "ways=2,shots=5"
+PART, PARTS = 100, 5  # episodes at a time, and how often
 CLASSES, EACH = 12, 10  # what the pictures show does not matter to the time
 
 
 def measure(given: Namespace) -> list[Figure]:
-    """One figure: a long one, so one pair of runs counts unless more are asked for."""
+    """One figure, over five parts unless told."""
     from mmagent.agent import Agent
 
     agent = Agent.load(given.bundle, dtype=given.dtype)
-    count = 12 if given.quick else 500
+    count = 12 if given.quick else PART
+    parts = given.runs or (1 if given.quick else PARTS)
     with tempfile.TemporaryDirectory() as name:
         labelled = classes(agent, Path(name))
 
-        def answered(episodes: int = count) -> Run[list[str]]:
+        def evaluated(part: int) -> Run[list[str]]:
             fresh = Agent(agent.bundle, agent.core, agent.plugins)
             fresh.memory_keys("image", [one.media["image"][0] for one in labelled])
-            return timed(lambda: answers(fresh, labelled, episodes))
+            return timed(lambda: answers(fresh, labelled, count, part))
+
+        ours, theirs = iter(range(parts)), iter(range(parts))
 
         def read_every_time() -> Run[list[str]]:
             with no_reuse():
-                return answered()
+                return evaluated(next(theirs))
 
-        answered(8)  # files, kernels
-        once = Namespace(
-            **{**vars(given), "quick": True}
-        )  # no whole pair for nothing before the one that counts
-        pairs = in_turns(answered, read_every_time, once, usual=1)
+        timed(
+            lambda: answers(agent, labelled, 4, parts)
+        )  # files and kernels: no whole pair is run for nothing
+        told = Namespace(quick=True, runs=parts)
+        pairs = in_turns(lambda: evaluated(next(ours)), read_every_time, told, usual=parts)
     for a, b in zip(pairs.ours, pairs.peer, strict=True):
         demand_equal(a.result, b.result, f"the answers in {count} episodes")
-    ours, theirs = pairs.medians(lambda one: one.seconds)
+    mine, peers = pairs.medians(lambda one: one.seconds)
     return [
         Figure(
-            f"{count} few-shot episodes, 2-way 5-shot, throughput",
+            f"{count * parts} few-shot episodes, 2-way 5-shot, throughput",
             "the same without prefix reuse",
             at_least=True,
             limit=LIMIT,
             ratios=pairs.ratios(lambda one: one.seconds, speed=True),
             cpu=pairs.ratios(lambda one: one.cpu, speed=True),
-            ours=f"{count / ours:.1f} per second",
-            theirs=f"{count / theirs:.1f} per second",
+            ours=f"{count / mine:.1f} per second",
+            theirs=f"{count / peers:.1f} per second",
             about={"dtype": str(agent.core.dtype).removeprefix("torch.")},
         )
     ]
@@ -78,12 +83,12 @@ def classes(agent: Agent, folder: Path) -> LabelledSet:
     return read_labelled(rows, agent.plugins.modalities)
 
 
-def answers(agent: Agent, labelled: LabelledSet, count: int) -> list[str]:
+def answers(agent: Agent, labelled: LabelledSet, count: int, seed: int) -> list[str]:
     """Every answer of an evaluation, the control's among them."""
     from mmagent.evaluation.episodes import evaluate_episodes, parse_settings
 
     found = evaluate_episodes(
-        agent, labelled, parse_settings(SETTING), controls=("shuffled",), count=count, resamples=10
+        agent, labelled, parse_settings(SETTING), controls=("shuffled",), count=count, seed=seed, resamples=10
     )
     return [row.got for run in found.runs for row in (*run.answers, *run.controls["shuffled"])]
 

@@ -26,7 +26,7 @@ def _panels(figure: Any, report: Report, ink: Ink) -> None:
     """A panel for each number of ways and repeats, side by side."""
     kinds = list(dict.fromkeys((row["ways"], row["repeats"]) for row in report["rows"]))
     figure.set_size_inches(max(5.2, SIDE * len(kinds)), 3.9)
-    first = None
+    named: dict[str, Any] = {}
     for at, (ways, repeats) in enumerate(kinds):
         rows = [row for row in report["rows"] if (row["ways"], row["repeats"]) == (ways, repeats)]
         axes = axes_of(figure, ink, (1, len(kinds), at + 1))
@@ -35,22 +35,27 @@ def _panels(figure: Any, report: Report, ink: Ink) -> None:
         _lines(axes, rows, ink)
         axes.set_ylim(-3, 103)
         axes.set_xlabel("shots of each", color=ink.text, fontsize=9)
-        if first is None:
-            first = axes
+        if at == 0:
             axes.set_ylabel("right (per cent)", color=ink.text, fontsize=9)
-    handles, labels = first.get_legend_handles_labels()
-    legend = figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        handles, labels = axes.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    legend = figure.legend(
+        list(named.values()), list(named), loc="outside lower center", ncols=3, frameon=False, fontsize=9
+    )
     for text in legend.get_texts():
         text.set_color(ink.text)
 
 
 def _lines(axes: Any, rows: list[Mapping[str, Any]], ink: Ink) -> None:
-    for memory, label, marker in ((True, "context and memory", "s"), (False, "context alone", "o")):
+    for memory, label, marker, line, aside in (
+        (True, "context and memory", "s", "--", -0.06),
+        (False, "context alone", "o", "-", 0.0),
+    ):
         of = sorted((row for row in rows if row["memory"] is memory), key=lambda row: row["shots"])
         if of:
-            style = {"color": ink.accent, "marker": marker, "linestyle": "--" if memory else "-"}
-            style["aside"] = -0.06 if memory else 0.0
-            _with_interval(axes, of, [row["score"] for row in of], label, linewidth=2, markersize=6, **style)
+            style = {"color": ink.accent, "marker": marker, "linestyle": line}
+            own = [row["score"] for row in of]
+            _with_interval(axes, of, own, label, aside, linewidth=2, markersize=6, **style)
     some = sorted({row["shots"]: row for row in rows}.values(), key=lambda row: row["shots"])
     nearest = [row["nearest"] for row in some]
     _with_interval(axes, some, nearest, "nearest shot mean", 0.06, color=ink.text, marker="^", linewidth=1.2)

@@ -122,7 +122,7 @@ def _row(run: EpisodeRun, drawing: Mapping[str, Any]) -> dict[str, Any]:
 
 def _per_episode(run: EpisodeRun, correct: Sequence[float]) -> Floats:
     """(episodes,) the share of each episode's queries that are right."""
-    return np.array(correct, dtype=np.float64).reshape(len(run.episodes), -1).mean(axis=1)
+    return np.asarray(np.reshape(correct, (len(run.episodes), -1)).mean(axis=1), dtype=np.float64)
 
 
 def _correct(rows: Sequence[Row]) -> list[float]:
