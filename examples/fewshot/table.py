@@ -1,6 +1,6 @@
 """The few-shot table of a bundle: new names in episodes, and questions with 0, 1 and 4 shots, with controls.
 
-    python examples/fewshot/table.py --data DATA [--bundle tiny] [--seeds 3] [--limit N] [--out table.json]
+    python examples/fewshot/table.py --data DATA [--bundle tiny] [--seeds 0,1,2] [--limit N] [--out table.json]
 
 Nothing is trained, and nothing here was chosen on these pictures. Episodes are drawn from the characters of
 two alphabets that no training saw (`sets.omniglot`): in context alone, and with the shot memory beside it.
@@ -31,7 +31,9 @@ CONTROLS = ("blind", "shuffled")
 Line = dict[str, Any]
 
 
-def episode_lines(agent: Agent, labelled: LabelledSet, seeds: int, count: int, induction: bool) -> list[Line]:
+def episode_lines(
+    agent: Agent, labelled: LabelledSet, seeds: Sequence[int], count: int, induction: bool
+) -> list[Line]:
     """One line for each setting, with the memory and without."""
     lines = []
     for text in EPISODES:
@@ -45,7 +47,7 @@ def episode_lines(agent: Agent, labelled: LabelledSet, seeds: int, count: int, i
                 count=count,
                 seed=seed,
             ).report
-            for seed in range(seeds)
+            for seed in seeds
         ]
         for rows in zip(*(report["rows"] for report in reports), strict=True):
             others = {name: [row["controls"][name] for row in rows] for name in CONTROLS}
@@ -57,7 +59,11 @@ def episode_lines(agent: Agent, labelled: LabelledSet, seeds: int, count: int, i
 
 
 def question_lines(
-    agent: Agent, name: str, labelled: LabelledSet, seeds: int, choices: Sequence[str] = ("random", "nearest")
+    agent: Agent,
+    name: str,
+    labelled: LabelledSet,
+    seeds: Sequence[int],
+    choices: Sequence[str] = ("random", "nearest"),
 ) -> list[Line]:
     """One line for each number of shots and each way of choosing them."""
     lines = []
@@ -73,7 +79,7 @@ def question_lines(
                 max_tokens=12,
                 seed=seed,
             ).report
-            for seed in range(seeds)
+            for seed in seeds
         ]
         for shots in SHOTS:
             if shots == 0 and choice != choices[0]:
@@ -136,13 +142,14 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--bundle", default="tiny")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", default="0,1,2", help="of episodes, shots and shuffling (0,1,2)")
     parser.add_argument("--count", type=int, default=500, help="episodes of each setting")
     parser.add_argument("--limit", type=int, help="at most so many test rows of each set of questions")
     parser.add_argument("--induction", action="store_true", help="say what the answers are before the shots")
     parser.add_argument("--only", choices=tuple(SETS), action="append", help="this set; repeatable")
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     options = parser.parse_args()
+    seeds = [int(word) for word in options.seeds.split(",")]
     agent = Agent.load(options.bundle)
     lines: list[Line] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -153,9 +160,9 @@ def main() -> None:
                 rows = [row for row in rows if row["split"] == "train"] + test[: options.limit]
             labelled = read_labelled(write(rows, Path(folder) / f"{name}.parquet"), agent.plugins.modalities)
             if name in QUESTIONS:
-                made = question_lines(agent, name, labelled, options.seeds)
+                made = question_lines(agent, name, labelled, seeds)
             else:
-                made = episode_lines(agent, labelled, options.seeds, options.count, options.induction)
+                made = episode_lines(agent, labelled, seeds, options.count, options.induction)
             print(markdown(made), flush=True)
             lines += made
     if options.out:

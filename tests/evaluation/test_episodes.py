@@ -350,8 +350,12 @@ def test_the_table_is_made_of_the_answers(agent, data):
     assert row["chance"] == 0.5
     assert [len(one) for one in row["prompts_sha256"]] == [2] * 6
     assert row["prompt"].count("<image: 26 tokens>") == 5
-    assert "sign for sign" in found.report["scorer"]
-    assert found.lines[0] == "In no row is it below the nearest shot mean on the same features."
+    assert "character for character" in found.report["scorer"]
+    assert found.lines[:2] == [
+        "tiny does not beat the nearest shot mean on the same features: level with it, as far as can be told "
+        "from chance, in the only row.",
+        "tiny beats its blind control in every row.",
+    ]
 
 
 def test_shots_that_do_not_fit_are_told(tiny_bundle, data):

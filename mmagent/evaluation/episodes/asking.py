@@ -1,8 +1,8 @@
 """Episodes put to an agent: the questions of each system, their answers, and whether they are right.
 
 All queries of an episode share one object of shots, so the agent reads these once. An answer is right where
-the text that was generated is the name, sign for sign (blanks around it aside), and has ended: by the end of
-the line or of the text, not because no more tokens were allowed.
+the text that was generated is the name, character for character (blanks around it aside), and has ended: by
+the end of the line or of the text, not because no more tokens were allowed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ __all__ = ["CONTROLS", "INDUCTION", "SCORER", "Asker", "Prompts", "nearest_mean_
 CONTROLS = ("blind", "shuffled", "oracle")
 INDUCTION = Path(__file__).with_name("induction.jinja")
 SCORER = (
-    "right: the generated text, blanks around it aside, is the name sign for sign, and it ended by itself, "
-    "by the end of its line or of the text, before the most tokens allowed"
+    "right: the generated text, blanks around it aside, is the name, character for character, and it ended "
+    "by itself, by the end of its line or of the text, before the most tokens allowed"
 )
 
 

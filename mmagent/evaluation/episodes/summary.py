@@ -26,7 +26,7 @@ def summary(evaluation: EpisodesEvaluation) -> dict[str, Any]:
     asked = evaluation.settings["asked"]
     drawing = {"resamples": asked["resamples"], "seed": asked["seed"]}
     rows = [_row(run, drawing) for run in evaluation.runs]
-    headline = [*evaluation.warnings, *_headline(rows)]
+    headline = [*evaluation.warnings, *_headline(rows, evaluation.settings["bundle"]["name"])]
     return {
         "format": FORMAT,
         "kind": "episodes",
@@ -129,30 +129,38 @@ def _correct(rows: Sequence[Row]) -> list[float]:
     return [row.correct for row in rows]
 
 
-def _headline(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Whether it stands up to its rivals, the lost ones first."""
+def _headline(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """Whether the bundle stands up to its blind control and to the nearest shot mean, what is lost first."""
     lost, won = [], []
-    below = [row for row in rows if _ahead(row, NEAREST) == "worse"]
-    if below:
-        lost.append(f"It is below the {NEAREST} on the same features in {_of(below, rows)}.")
-    else:
-        won.append(f"In no row is it below the {NEAREST} on the same features.")
     if "blind" in rows[0]["controls"]:
         tied = [row for row in rows if _ahead(row, "blind") != "better"]
-        if tied:
-            some = f"It does not beat its blind control in {_of(tied, rows)}."
-            lost.insert(0, some if len(tied) < len(rows) else "In no row does it beat its blind control.")
+        if not tied:
+            won.append(f"{name} beats its blind control in every row.")
+        elif len(tied) == len(rows):
+            lost.append(f"In no row does {name} beat its blind control.")
         else:
-            won.append("It beats its blind control in every row.")
+            lost.append(f"{name} does not beat its blind control in {_of(tied, rows)}.")
     else:
         won.append("No blind control was run, so it is not known whether the media matter at all.")
+    below = [row for row in rows if _ahead(row, NEAREST) == "worse"]
+    level = [row for row in rows if _ahead(row, NEAREST) == "tied"]
+    parts = [f"below it in {_of(below, rows)}"] if below else []
+    parts += [f"level with it, as far as can be told from chance, in {_of(level, rows)}"] if level else []
+    if parts:
+        lost.append(f"{name} does not beat the {NEAREST} on the same features: {'; '.join(parts)}.")
+    else:
+        won.append(f"{name} beats the {NEAREST} on the same features in every row.")
     return [*lost, *won]
 
 
 def _of(some: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> str:
     if len(some) == len(rows):
         return "every row" if len(rows) > 1 else "the only row"
-    return f"{len(some)} of {len(rows)} rows ({'; '.join(map(_name, some))})"
+    return f"{len(some)} of {len(rows)} rows ({', '.join(map(_short, some))})"
+
+
+def _short(row: Mapping[str, Any]) -> str:
+    return f"{row['setting']}{' with memory' if row['memory'] else ''}"
 
 
 def _line(row: Mapping[str, Any]) -> str:
