@@ -1,6 +1,6 @@
 """The few-shot table of a bundle: new names in episodes, and questions with 0, 1 and 4 shots, with controls.
 
-    python examples/fewshot/table.py --data DATA [--bundle tiny] [--seeds 0,1,2] [--limit N] [--out table.json]
+    python examples/fewshot/table.py --data DATA [--bundle tiny] [--seeds 0,1,2] [--out table.json]
 
 Nothing is trained, and nothing here was chosen on these pictures. Episodes are drawn from the characters of
 two alphabets that no training saw (`sets.omniglot`): in context alone, and with the shot memory beside it.

@@ -40,7 +40,7 @@ def test_a_table_and_a_report(call, here):
     report = json.loads((here / "report" / "report.json").read_text())
     head = lines.index("") + 1
     assert lines[: head - 1] == report["headline"]
-    for word in ("setting", "right", "95 %", "blind", "chance", "nearest shot mean"):
+    for word in ("setting", "right", "95 %", "any name", "blind", "chance", "nearest shot mean"):
         assert word in lines[head]
     assert [line.split()[1] for line in lines[head + 1 :]] == ["1-shot", "1-shot", "2-shot", "2-shot"]
     for line, row in zip(lines[head + 1 :], report["rows"], strict=True):

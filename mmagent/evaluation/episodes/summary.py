@@ -44,7 +44,7 @@ def summary(evaluation: EpisodesEvaluation) -> dict[str, Any]:
 def table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Head and lines of the table, in per cent, as people read it."""
     controls = list(report["rows"][0]["controls"])
-    head = ["setting", "shots in", "right", "95 %", *controls, "chance", NEAREST]
+    head = ["setting", "shots in", "right", "95 %", "any name", *controls, "chance", NEAREST]
     lines = []
     for row in report["rows"]:
         score = row["score"]
@@ -54,6 +54,7 @@ def table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
                 "context + memory" if row["memory"] else "context",
                 _percent(score["value"]),
                 f"{_percent(score['low'])} to {_percent(score['high'])}",
+                _percent(row["any_name"]["value"]),
                 *(_percent(row["controls"][name]["value"]) for name in controls),
                 _percent(row["chance"]),
                 _percent(row["nearest"]["value"]),
@@ -111,6 +112,7 @@ def _row(run: EpisodeRun, drawing: Mapping[str, Any]) -> dict[str, Any]:
         "shots_in_context": {"fewest": min(run.prompts.in_context), "of": run.setting.n_shots},
         "score": share(own, **drawing).as_json(),
         "controls": {name: share(values, **drawing).as_json() for name, values in controls.items()},
+        "any_name": share(_per_episode(run, _named(run)), **drawing).as_json(),
         "chance": run.setting.chance,
         "nearest": share(nearest, **drawing).as_json(),
         "ahead": {NEAREST: ahead(nearest)} | {name: ahead(values) for name, values in controls.items()},
@@ -123,6 +125,12 @@ def _row(run: EpisodeRun, drawing: Mapping[str, Any]) -> dict[str, Any]:
 def _per_episode(run: EpisodeRun, correct: Sequence[float]) -> Floats:
     """(episodes,) the share of each episode's queries that are right."""
     return np.asarray(np.reshape(correct, (len(run.episodes), -1)).mean(axis=1), dtype=np.float64)
+
+
+def _named(run: EpisodeRun) -> list[float]:
+    """For each answer 1 where it is one of the episode's names, be it the right one or not."""
+    queries = (episode for episode in run.episodes for _ in episode.queries)
+    return [float(row.got in episode.names) for row, episode in zip(run.answers, queries, strict=True)]
 
 
 def _correct(rows: Sequence[Row]) -> list[float]:
