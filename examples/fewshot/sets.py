@@ -6,11 +6,12 @@ writes one Parquet file a set, as `mmagent eval --data` reads it:
 
 omniglot        the characters of the alphabets kept out of training, to draw episodes from
 nlvr            a human sentence about a drawn picture of three boxes: true or false (Suhr et al. 2017)
+nlvr-choices    the same, with both answers given to choose from
 coco-exists     is there a dog? each thing asked of as many pictures that show it as of others
 coco-count      how many dogs are there? one to six of them
 coco-captions   does a caption, its own or another picture's, describe the picture?
 
-The last four have a split train, which shots are drawn from, and a split test. No picture stands in both,
+All but the first have a split train, which shots are drawn from, and a split test. No picture stands in both,
 and of NLVR no sentence either. A thing counts as absent from a COCO picture where neither a box nor any of
 its five captions names it. DATA holds omniglot/, nlvr/ and coco_mini/ as Parquet files.
 """
@@ -72,6 +73,11 @@ def nlvr(data: Path) -> list[Row]:
     ]
 
 
+def nlvr_choices(data: Path) -> list[Row]:
+    """The same, with both answers to choose from."""
+    return [{**row, "choices": "true|false"} for row in nlvr(data)]
+
+
 def coco_exists(data: Path) -> list[Row]:
     """Yes and no in equal numbers for every thing, so that its name does not tell the answer."""
     return _of_both_splits(data, _exists)
@@ -90,6 +96,7 @@ def coco_captions(data: Path) -> list[Row]:
 SETS: dict[str, Callable[[Path], list[Row]]] = {
     "omniglot": omniglot,
     "nlvr": nlvr,
+    "nlvr-choices": nlvr_choices,
     "coco-exists": coco_exists,
     "coco-count": coco_count,
     "coco-captions": coco_captions,

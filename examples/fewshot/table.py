@@ -25,7 +25,7 @@ from mmagent.evaluation import evaluate
 from mmagent.evaluation.episodes import evaluate_episodes, parse_settings
 
 EPISODES = ("ways=2,shots=1,3,5", "ways=5,shots=1,3")
-QUESTIONS = ("nlvr", "coco-exists", "coco-count", "coco-captions")
+QUESTIONS = ("nlvr", "nlvr-choices", "coco-exists", "coco-count", "coco-captions")
 SHOTS = (0, 1, 4)
 CONTROLS = ("blind", "shuffled")
 Line = dict[str, Any]

@@ -120,7 +120,9 @@ def test_a_caption_of_another_picture_is_a_no(sets, data):
     assert all(row["question"].startswith("Does this describe the picture: ") for row in rows)
 
 
-@pytest.mark.parametrize("name", ["omniglot", "nlvr", "coco-exists", "coco-count", "coco-captions"])
+@pytest.mark.parametrize(
+    "name", ["omniglot", "nlvr", "nlvr-choices", "coco-exists", "coco-count", "coco-captions"]
+)
 def test_a_set_is_labelled_data(sets, data, name):
     rows = sets.SETS[name](data)
     assert rows == sets.SETS[name](data)
