@@ -19,6 +19,7 @@ from mmagent.shotset import Perceived
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from mmagent.bundle import Bundle
     from mmagent.core import ChoiceScore, Core, Soft
@@ -211,12 +212,29 @@ class Agent:
         context_shots: int | None = None,
     ) -> Composed:
         """What the core reads for a request, media and shots in their places. Raises UserError."""
+        [found] = self.read_many(
+            [request], memory=memory, prompt=prompt, seed=seed, context_shots=context_shots
+        )
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    def read_many(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int = 32,
+        memory: bool = True,
+        prompt: str | Path | None = None,
+        seed: int = 0,
+        context_shots: int | None = None,
+    ) -> list[Composed | UserError]:
+        """What the core reads for each request, as `ask_many` asks it, or what is wrong with it."""
         options = Options(memory, prompt, seed=seed, context_shots=context_shots)
         self._composer.check(options)
-        jobs, errors = self._composed([request], options, 1)
-        for error in errors.values():
-            raise error
-        return jobs[0].composed
+        jobs, errors = self._composed(requests, options, batch_size)
+        found: dict[int, Composed | UserError] = {**errors} | {job.index: job.composed for job in jobs}
+        return [found[at] for at in range(len(requests))]
 
     def shots(self, shots: ShotsLike) -> Sequence[Shot]:
         """Shots from a file, a folder, or one by one; what `ask` does with its `shots`. Raises UserError."""
@@ -227,6 +245,20 @@ class Agent:
     def features(self, modality: str, sources: Sequence[object]) -> Features:
         """The encoder's features of sources: what training and the shot memory see. Raises UserError."""
         return self._senses.features(modality, sources)
+
+    def memory_keys(self, modality: str, sources: Sequence[object]) -> Tensor:
+        """(N, d_key) what the shot memory compares sources by: unit vectors, the bundle's whitening applied.
+
+        Each source is encoded once; questions about it, and shots, find it known. Raises UserError.
+        """
+        import torch
+
+        percepts = []
+        for percept in self._senses.perceive(modality, sources):
+            if isinstance(percept, UserError):
+                raise percept
+            percepts.append(percept.pooled)
+        return self._senses.memory_settings(modality).keys(torch.stack(percepts))
 
     def encoder(self, modality: str, location: str | None = None) -> tuple[Reader, Encoder]:
         """What reads and what encodes a modality: the bundle's own encoder, or the one at `location`.

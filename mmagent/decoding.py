@@ -158,11 +158,17 @@ class _Stream:
 
 
 def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
-    """Cut jobs into batches of one kind and like length; jobs that share shots stay together."""
+    """Cut jobs into batches of one kind and like length; jobs that share shots stay together.
+
+    Where only a few share theirs, they take turns: the first of each come first, batched with one another,
+    and what they read of their shots serves the rest.
+    """
     members: dict[int, int] = {}
+    turns: dict[int, int] = {}
     for job in jobs:
         if job.composed.n_shots:
-            members[id(job.composed.shot_set)] = members.get(id(job.composed.shot_set), 0) + 1
+            turns[job.index] = members.get(id(job.composed.shot_set), 0)
+            members[id(job.composed.shot_set)] = turns[job.index] + 1
 
     def kind(job: Job) -> tuple[bool, tuple[str, ...], str, int]:
         shared = id(job.composed.shot_set) if members.get(id(job.composed.shot_set), 0) >= SHARED else 0
@@ -172,7 +178,8 @@ def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
     for job in jobs:
         groups.setdefault(kind(job), []).append(job)
     for group in groups.values():
-        group.sort(key=lambda job: (job.composed.length, job.index))
+        few = kind(group[0])[-1] == 0
+        group.sort(key=lambda job: (few and turns.get(job.index, 0), job.composed.length, job.index))
         for at in range(0, len(group), batch_size):
             yield group[at : at + batch_size]
 

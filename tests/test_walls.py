@@ -40,6 +40,7 @@ LIGHT = [
     "mmagent_cli.cache_cmd",
     "mmagent_cli.data_cmd",
     "mmagent_cli.eval",
+    "mmagent_cli.eval_episodes",
     "mmagent_cli.failure",
     "mmagent_cli.options",
     "mmagent_cli.plugins_cmd",

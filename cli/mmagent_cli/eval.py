@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,10 +10,9 @@ import typer
 
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
-from mmagent_cli import failure, progress
+from mmagent_cli import eval_episodes, failure, progress
 from mmagent_cli.bundles import complete_bundle
 from mmagent_cli.data_cmd import parse_columns
-from mmagent_cli.options import Memory
 from mmagent_cli.state import State
 
 if TYPE_CHECKING:
@@ -24,6 +24,23 @@ __all__ = ["add", "tell"]
 CONTROLS = "blind,shuffled,oracle"
 BASELINES = "majority,nearest,logistic,memory"
 NO_PART = ("out", "as_json")  # of what the numbers hang on
+NO_EPISODES = {"shots": "0", "baselines": BASELINES, "judge": None}  # options that episodes have no use for
+EPISODES_ALONE = {"induction": False, "count": 500}
+
+
+class Memory(StrEnum):
+    """Whether shots vote by similarity while the core decodes."""
+
+    on = "on"
+    off = "off"
+    both = "both"
+
+
+class ShotChoice(StrEnum):
+    """Which shots are shown."""
+
+    random = "random"
+    nearest = "nearest"
 
 
 def add(app: typer.Typer, plugins: Plugins, help: str) -> None:
@@ -95,17 +112,36 @@ def run(
         ),
     ] = None,
     names: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--names",
-            metavar="FILE",
-            help="Names of classes that the data give by number, one per line.",
+            metavar="FILE|invented|real",
+            help="Names of classes that the data give by number, one per line; with --episodes what classes "
+            "are called: invented words, or their real names.",
             show_default=False,
         ),
     ] = None,
     memory: Annotated[
-        Memory, typer.Option("--memory", help="Let near shots vote for their answers.")
+        Memory,
+        typer.Option("--memory", help="Let near shots vote for their answers; both: rows with and without."),
     ] = Memory.on,
+    shot_choice: Annotated[
+        ShotChoice,
+        typer.Option("--shot-choice", help="Shots drawn by lot, or those nearest to the question."),
+    ] = ShotChoice.random,
+    episodes: Annotated[
+        str | None,
+        typer.Option(
+            "--episodes",
+            metavar="SPEC",
+            help="Few-shot episodes of new names instead: ways=2,shots=1,3,5,repeats=0,5.",
+            show_default=False,
+        ),
+    ] = None,
+    induction: Annotated[
+        bool, typer.Option("--induction", help='Episodes begin with "Answer with dax or blicket.".')
+    ] = False,
+    count: Annotated[int, typer.Option("--count", metavar="N", help="Episodes of each setting.")] = 500,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Of shots, shuffling and intervals.", min=0)
     ] = 0,
@@ -124,28 +160,43 @@ def run(
 ) -> None:
     """Measure a bundle on labelled data, beside controls and baselines, and say what the number is worth."""
     state: State = context.obj
-    asked: dict[str, Any] = {
-        "shots": _numbers(shots),
-        "controls": _words(controls),
-        "baselines": _words(baselines),
-        "judge": judge,
-        "split": split,
-        "memory": memory is Memory.on,
-        "seed": seed,
-    }
+    given = {"shots": shots, "baselines": baselines, "judge": judge, "induction": induction, "count": count}
+    _demand_fitting(episodes, memory, names, given)
+    asked: dict[str, Any] = {"split": split, "seed": seed}
+    if episodes is None:
+        asked |= {"shots": _numbers(shots), "controls": _words(controls), "baselines": _words(baselines)}
+        asked |= {"judge": judge, "memory": memory is Memory.on, "shot_choice": shot_choice.value}
     columns = parse_columns(column or [])
     _demand(bundle, out, state)
-    from mmagent.evaluation.run import check_asked
+    if episodes is None:
+        from mmagent.evaluation.run import check_asked
 
-    check_asked(*(asked[name] for name in ("shots", "controls", "baselines", "judge")))
+        check_asked(*(asked[name] for name in ("shots", "controls", "baselines", "judge")))
+    else:
+        asked |= eval_episodes.check(
+            episodes,
+            names=names,
+            memory=memory.value,
+            controls=_words(controls),
+            shot_choice=shot_choice.value,
+            count=count,
+            induction=induction,
+        )
     from mmagent.data import read_labelled
 
     with progress.patience("reading"):
         labelled = read_labelled(
-            data, state.plugins.modalities, columns=columns or None, question=question, names=names
+            data,
+            state.plugins.modalities,
+            columns=columns or None,
+            question=question,
+            names=names if episodes is None else None,
         )
     labelled.demand_sound()
     agent = _wake(bundle, state, device, dtype)
+    if episodes is not None:
+        eval_episodes.run(agent, labelled, asked, out=out, as_json=as_json, command=_command(context))
+        return
     from mmagent.evaluation import evaluate, write_report
 
     with progress.stages() as advance:
@@ -172,12 +223,34 @@ def tell(evaluation: Evaluation, *, as_json: bool = False) -> None:
 def _command(context: typer.Context) -> list[str]:
     """What to type to have the same numbers again, defaults written out."""
     words = ["mmagent", "eval"]
+    idle = EPISODES_ALONE if context.params["episodes"] is None else NO_EPISODES
     for option in context.command.params:
         value = context.params.get(option.name or "")
         several = value if isinstance(value, list | tuple) else [] if value is None else [value]
-        if option.name not in NO_PART:
+        if option.name in NO_PART or option.name in idle:
+            continue
+        if isinstance(value, bool):
+            words += [option.opts[0]] if value else []
+        else:
             words += [word for one in several for word in (option.opts[0], str(getattr(one, "value", one)))]
     return words
+
+
+def _demand_fitting(episodes: str | None, memory: Memory, names: str | None, given: dict[str, Any]) -> None:
+    """Refuse options that mean nothing with --episodes, or without. Raises `UserError`."""
+    idle = EPISODES_ALONE if episodes is None else NO_EPISODES
+    useless = [f"--{name}" for name, unless_given in idle.items() if given[name] != unless_given]
+    if episodes is not None and useless:
+        raise UserError(
+            f"{useless[0]} means nothing to few-shot episodes: --episodes says how many shots, an answer is "
+            "right as the exact name, and the nearest shot mean stands beside it. Leave it away."
+        )
+    if episodes is None and memory is Memory.both:
+        useless.append("--memory both")
+    if episodes is None and names in ("invented", "real") and not Path(names).exists():
+        useless.append(f"--names {names}")
+    if useless:
+        raise UserError(f"{useless[0]} is for few-shot episodes. Give --episodes, too, or leave it away.")
 
 
 def _numbers(text: str) -> list[int]:

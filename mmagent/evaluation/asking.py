@@ -28,16 +28,26 @@ LINE_END = "\ue00a"  # what `told.jinja` takes for the end of a line; a shot's q
 DIGITS = 6  # of a confidence; what floating point leaves behind these hangs on what else was in a batch
 
 Told = Callable[["Example"], str]
+Near = Callable[[Sequence["Example"]], Sequence[Sequence["Example"]]]
+"""From rows, with the media that a system sees, to the shots of each."""
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What one system is asked: rows and shots, each with its media, without them, or with them in words."""
+    """What one system is asked: rows and shots, each with its media, without them, or with them in words.
+
+    own  shots of each row, in place of those that all rows share
+    """
 
     examples: Sequence[Example]
     shots: tuple[Shot, ...]
     in_words: bool = False
+    own: Sequence[tuple[Shot, ...]] | None = None
+
+    def shots_of(self, at: int) -> tuple[Shot, ...]:
+        """The shots of a row: its own, or the very object that all rows share."""
+        return self.shots if self.own is None else self.own[at]
 
 
 def judge_of(labelled: LabelledSet, examples: Sequence[Example]) -> Judge:
@@ -75,24 +85,28 @@ def asked_as(
     label: str,
     default_question: str,
     told: Told | None = None,
+    near: Near | None = None,
     seed: int = 0,
 ) -> Asked:
     """What a control is asked; None: what the agent itself is asked.
 
     label  what a medium is called in a prompt ("Picture");  told  what the oracle is told of an example's
-    media, its answer unless given
+    media, its answer unless given;  near  which shots each row has, by the media that a system sees of it; a
+    blind one sees none and has `shots`, as all have without `near`
 
     Shots go the way of the rows: a blind control's have no media either, an oracle's are told in words.
     Raises UserError where rows cannot be shuffled.
     """
     examples = [_asking(one, default_question) for one in examples]
     shots = [_asking(one, default_question) for one in shots]
-    if control is None:
-        return Asked(examples, _shots(shots))
     if control == "blind":
         return Asked(controls.blind(examples), _shots(controls.blind(shots)))
-    if control == "shuffled":
-        return Asked(controls.shuffled(examples, seed), _shots(shots))
+    seen = controls.shuffled(examples, seed) if control == "shuffled" else examples
+    chosen = None
+    if near is not None and shots:
+        chosen = [[_asking(one, default_question) for one in some] for some in near(seen)]
+    if control in (None, "shuffled"):
+        return Asked(seen, _shots(shots), own=None if chosen is None else list(map(_shots, chosen)))
     if control != "oracle":
         raise ValueError(f"no control {control!r}")
 
@@ -105,7 +119,8 @@ def asked_as(
             for one, full, bare in zip(rows, asking, describing, strict=True)
         ]
 
-    return Asked(in_words(examples), _shots(in_words(shots)), in_words=True)
+    own = None if chosen is None else [_shots(in_words(some)) for some in chosen]
+    return Asked(in_words(examples), _shots(in_words(shots)), in_words=True, own=own)
 
 
 @dataclass(frozen=True)
@@ -198,9 +213,9 @@ def _groups(asked: Asked) -> dict[str | Path | None, list[int]]:
 
 
 def _request(asked: Asked, at: int) -> Request:
-    """A row as the agent is asked it; all share one object of shots, so that these are read once."""
+    """A row as the agent is asked it; rows that share their shots share the object: it is read once."""
     example = asked.examples[at]
-    return Request(example.question, example.media, asked.shots, example.choices)
+    return Request(example.question, example.media, asked.shots_of(at), example.choices)
 
 
 def _after(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -26,10 +26,20 @@ if TYPE_CHECKING:
 
     from mmagent.evaluation.run import Evaluation
 
-__all__ = ["DATA", "PAGE", "demand_place", "render_page", "write_report"]
+__all__ = [
+    "ANSWERS",
+    "DATA",
+    "PAGE",
+    "as_text",
+    "demand_place",
+    "environment",
+    "flat",
+    "render_page",
+    "write_report",
+]
 
 PAGE, DATA, ANSWERS = "report.html", "report.json", "answers.jsonl"
-OURS = {PAGE, DATA, ANSWERS, "scores.png", "reliability.png", "confusion.png"}
+OURS = {PAGE, DATA, ANSWERS, "scores.png", "reliability.png", "confusion.png", "episodes.png"}
 SHARES = ("exact match", "choice accuracy", "VQA accuracy", "macro-F1")  # told in per cent
 HERE = Path(__file__).parent
 
@@ -82,7 +92,7 @@ def render_page(evaluation: Evaluation, plots: Sequence[Plot] | None = None) -> 
     settings = report["settings"]
     data = settings["data"]
     part = f", split {data['split']}" if data["split"] else ""
-    template = _environment().get_template("report.html.jinja")
+    template = environment().get_template("report.html.jinja")
     return template.render(
         title=f"{settings['bundle']['name']} on {data['source']}{part}",
         css=(HERE / "report.css").read_text(encoding="utf-8"),
@@ -91,12 +101,12 @@ def render_page(evaluation: Evaluation, plots: Sequence[Plot] | None = None) -> 
         plots=None if plots is None else {plot.name: plot for plot in plots},
         missing=MISSING,
         shown=evaluation.shown,
-        settings=list(_flat(settings)),
+        settings=list(flat(settings)),
         written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Jinja with everything escaped, misspelt names refused, and numbers as people read them."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -132,11 +142,11 @@ def _shown(value: float | None, metric: str) -> str:
     return f"{value:.3f}"
 
 
-def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as lines: ``core, dtype`` and ``float32``."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}, ")
+            yield from flat(value, f"{before}{name}, ")
         elif isinstance(value, list | tuple):
             yield f"{before}{name}", ", ".join(map(str, value)) or "none"
         else:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MISSING", "Plot", "drawn"]
+__all__ = ["MISSING", "Ink", "Plot", "Report", "axes_of", "drawn", "plotted"]
 
 MISSING = "The plots are left out, because matplotlib is not installed: pip install 'mmagent[train]'."
 MOST_CLASSES = 30  # of a confusion matrix that can be read as a picture
@@ -36,7 +36,7 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class _Ink:
+class Ink:
     """The colours of a page."""
 
     paper: str
@@ -45,8 +45,8 @@ class _Ink:
     accent: str
 
 
-_LIGHT = _Ink("#ffffff", "#1f2328", "#8b949e", "#1f6feb")
-_DARK = _Ink("#14181d", "#e6edf3", "#7d8590", "#6cb6ff")
+_LIGHT = Ink("#ffffff", "#1f2328", "#8b949e", "#1f6feb")
+_DARK = Ink("#14181d", "#e6edf3", "#7d8590", "#6cb6ff")
 
 
 def drawn(report: Report) -> list[Plot] | None:
@@ -55,7 +55,7 @@ def drawn(report: Report) -> list[Plot] | None:
         import matplotlib  # noqa: F401
     except ImportError:
         return None
-    wanted: list[tuple[str, str, Callable[[Any, Report, _Ink], None]]] = [
+    wanted: list[tuple[str, str, Callable[[Any, Report, Ink], None]]] = [
         ("scores", f"{report['judge']} of every system, with 95 % intervals", _scores)
     ]
     if report["reliability"]:
@@ -65,13 +65,15 @@ def drawn(report: Report) -> list[Plot] | None:
     confusion = report["confusion"]
     if confusion is not None and len(confusion["rows"]) <= MOST_CLASSES:
         wanted.append(("confusion", "What was answered (columns) for what was wanted (rows)", _confusion))
-    return [
-        Plot(name, title, _png(draw, report, _LIGHT), _png(draw, report, _DARK))
-        for name, title, draw in wanted
-    ]
+    return [plotted(name, title, report, draw) for name, title, draw in wanted]
 
 
-def _png(draw: Callable[[Any, Report, _Ink], None], report: Report, ink: _Ink) -> bytes:
+def plotted(name: str, title: str, report: Report, draw: Callable[[Any, Report, Ink], None]) -> Plot:
+    """One plot, drawn by `draw(figure, report, ink)` for light pages and for dark ones; needs matplotlib."""
+    return Plot(name, title, _png(draw, report, _LIGHT), _png(draw, report, _DARK))
+
+
+def _png(draw: Callable[[Any, Report, Ink], None], report: Report, ink: Ink) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(facecolor=ink.paper, layout="constrained")
@@ -81,9 +83,9 @@ def _png(draw: Callable[[Any, Report, _Ink], None], report: Report, ink: _Ink) -
     return out.getvalue()
 
 
-def _axes(figure: Any, ink: _Ink) -> Any:
-    """Axes without a box, in the colours of the page."""
-    axes = figure.add_subplot()
+def axes_of(figure: Any, ink: Ink, place: tuple[int, int, int] = (1, 1, 1)) -> Any:
+    """Axes without a box, in the colours of the page; `place` is (rows, columns, number) of a panel."""
+    axes = figure.add_subplot(*place)
     axes.set_facecolor(ink.paper)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -93,10 +95,10 @@ def _axes(figure: Any, ink: _Ink) -> Any:
     return axes
 
 
-def _scores(figure: Any, report: Report, ink: _Ink) -> None:
+def _scores(figure: Any, report: Report, ink: Ink) -> None:
     systems = report["systems"]
     figure.set_size_inches(6.4, 0.9 + 0.34 * len(systems))
-    axes = _axes(figure, ink)
+    axes = axes_of(figure, ink)
     for at, system in enumerate(systems):
         score = system["scores"][report["judge"]]
         colour = ink.accent if system["kind"] == "adapter" else ink.faint
@@ -120,10 +122,10 @@ def _scores(figure: Any, report: Report, ink: _Ink) -> None:
     axes.set_xlabel("per cent", color=ink.text, fontsize=9)
 
 
-def _reliability(figure: Any, report: Report, ink: _Ink) -> None:
+def _reliability(figure: Any, report: Report, ink: Ink) -> None:
     points = report["reliability"]
     figure.set_size_inches(4.6, 4.4)
-    axes = _axes(figure, ink)
+    axes = axes_of(figure, ink)
     axes.plot([0, 100], [0, 100], color=ink.faint, linewidth=1.2, linestyle=(0, (4, 3)))
     sure = [100 * point["confidence"] for point in points]
     right = [100 * point["correct"] for point in points]
@@ -138,7 +140,7 @@ def _reliability(figure: Any, report: Report, ink: _Ink) -> None:
     axes.set_ylabel("how often right (per cent)", color=ink.text, fontsize=9)
 
 
-def _confusion(figure: Any, report: Report, ink: _Ink) -> None:
+def _confusion(figure: Any, report: Report, ink: Ink) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     rows, columns = report["confusion"]["rows"], report["confusion"]["columns"]
@@ -146,7 +148,7 @@ def _confusion(figure: Any, report: Report, ink: _Ink) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(8.0, 1.8 + 0.42 * len(columns))
     figure.set_size_inches(side + 0.6, side)
-    axes = _axes(figure, ink)
+    axes = axes_of(figure, ink)
     axes.grid(visible=False)
     shades = LinearSegmentedColormap.from_list("page", [ink.paper, ink.accent])
     axes.imshow(shares, cmap=shades, vmin=0, vmax=1)

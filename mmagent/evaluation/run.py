@@ -21,6 +21,7 @@ from mmagent.errors import UserError, did_you_mean
 from mmagent.evaluation.asking import CONTROLS, Asked, Examiner, Told, asked_as, drawn, judge_of
 from mmagent.evaluation.features import BASELINES, baseline_results
 from mmagent.evaluation.intervals import RESAMPLES
+from mmagent.evaluation.nearest import Nearest, ShotChoice, check_choice
 from mmagent.evaluation.part import Part, choose, trained_on
 from mmagent.evaluation.results import Judge, Result
 from mmagent.evaluation.settings import settings_of
@@ -42,7 +43,7 @@ Stages = Callable[[str, int, int], None]
 class Run:
     """What was answered with one number of shots.
 
-    shots     how many;  drawn  where they came from
+    shots     how many;  drawn  where they came from; where every row has its own, those of the first
     prompt    what the core read for the first row, ``<image: 26 tokens>`` where a prefix stood
     target    how the first row's wanted answer is written after it
     turned    the same with the bundle's own shot memory turned off (on, where it was off); None without one
@@ -106,6 +107,7 @@ def evaluate(
     baselines: Sequence[str] = BASELINES,
     judge: Judge | None = None,
     told: Told | None = None,
+    shot_choice: ShotChoice = "random",
     memory: bool = True,
     max_tokens: int = 48,
     batch_size: int = 32,
@@ -119,7 +121,8 @@ def evaluate(
 
     Args:
         split: the rows to answer; unless named test, else validation, else all there are.
-        shots: numbers of shots, drawn by `seed` from the split train and the same for every row and control.
+        shots: numbers of shots of the split train. shot_choice: drawn by `seed`, the same for every row and
+            control; or those nearest to what a system sees of each row, so that a blind one has drawn ones.
         controls: of blind, shuffled, oracle. baselines: of majority, nearest, logistic, memory; they learn
             from the split train and are left out where there is none. A bundle with a shot memory of its own
             is asked with and without it instead of beside the baseline memory.
@@ -134,6 +137,7 @@ def evaluate(
     answered.
     """
     check_asked(shots, controls, baselines, judge)
+    check_choice(shot_choice)
     labelled.demand_sound()
     part = choose(labelled, trained_on(agent.bundle), split)
     counts = list(dict.fromkeys(shots))
@@ -152,7 +156,8 @@ def evaluate(
     notes = list(part.notes)
     cache = cache or _own_cache()
     with agent.reading_from(cache):
-        runs = [_run(examiner, part, pool[:k], controls, told, notes, progress) for k in counts]
+        nearest = Nearest(agent, part.train, seed) if pool and shot_choice == "nearest" else None
+        runs = [_run(examiner, part, pool[:k], nearest, controls, told, notes, progress) for k in counts]
     if stored_in(agent.bundle, part.labelled.modalities):
         baselines = [name for name in baselines if name != "memory"]
     results, left_out = _baselines(agent, part, baselines, runs[0].adapter, cache, seed, progress)
@@ -162,6 +167,7 @@ def evaluate(
         judge=judge,
         labels=examiner.labels,
         shots=counts,
+        shot_choice=shot_choice,
         controls=list(controls),
         baselines=list(baselines),
         oracle="the wanted answer" if told is None else "what the caller told",
@@ -188,12 +194,16 @@ def _run(
     examiner: Examiner,
     part: Part,
     shots: Sequence[Any],
+    nearest: Nearest | None,
     controls: Sequence[str],
     told: Told | None,
     notes: list[str],
     progress: Stages | None,
 ) -> Run:
-    """The answers of the agent and its controls with these shots; `notes` get why a control is left out."""
+    """The answers of the agent and its controls with these shots, or with as many of the nearest.
+
+    `notes` get why a control is left out.
+    """
     k = len(shots)
     beside = "" if k == 0 else f" with {k} shot{'' if k == 1 else 's'}"
 
@@ -209,6 +219,7 @@ def _run(
             label=_label(part.labelled.modalities),
             default_question=_default_question(examiner.agent),
             told=told,
+            near=None if nearest is None else lambda rows: nearest.shots(rows, k),
             seed=examiner.seed,
         )
 
@@ -229,7 +240,7 @@ def _run(
         word = "off" if examiner.memory else "on"
         turned = _turned(examiner, own, stored, f"the adapter, memory {word}{beside}", notes, progress)
     parts = (part if isinstance(part, str) else _token_count(part) for part in first.prompt)
-    sources = tuple(one.source for one in shots)
+    sources = tuple(one.source for one in own.shots_of(0))
     return Run(k, sources, "".join(parts), first.write_answer(own.examples[0].answer), adapter, found, turned)
 
 

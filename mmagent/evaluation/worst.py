@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.data import Example
 
-__all__ = ["WORST", "Shown", "worst"]
+__all__ = ["WORST", "Shown", "looked_at", "worst"]
 
 WORST = 12
 SIDE = 112  # pixels of a small picture's longer side
@@ -38,6 +38,11 @@ def worst(agent: Agent, examples: Sequence[Example], result: Result, n: int = WO
 
 
 def _shown(agent: Agent, example: Example, row: Row) -> Shown:
+    return Shown(row, *looked_at(agent, example))
+
+
+def looked_at(agent: Agent, example: Example) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+    """An example's pictures as small PNG files, and its other media in a line of words each."""
     pictures: list[bytes] = []
     described: list[str] = []
     for modality, sources in example.media.items():
@@ -49,7 +54,7 @@ def _shown(agent: Agent, example: Example, row: Row) -> Shown:
                 described.append(reader.describe(raw))
             else:
                 pictures.append(small)
-    return Shown(row, tuple(pictures), tuple(described))
+    return tuple(pictures), tuple(described)
 
 
 def _small(raw: Any) -> bytes | None:

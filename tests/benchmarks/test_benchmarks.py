@@ -17,6 +17,7 @@ FIGURES = {
     "cold_ask": 2,
     "warm_generate": 2,
     "batch": 2,
+    "episodes": 1,
     "finetune": 3,
     "padding": 6,
     "growth": 3,
