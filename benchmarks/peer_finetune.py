@@ -101,7 +101,7 @@ class Model(nn.Module):
             labels=torch.cat([labels.new_full((rows, lead), -100), labels], dim=1),
             use_cache=False,
         )
-        self.losses.append(float(out.loss))
+        self.losses.append(out.loss.item())
         return {"loss": out.loss}
 
 

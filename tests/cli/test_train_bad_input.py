@@ -309,7 +309,7 @@ def test_a_disk_that_is_really_full(tmp_path):
         assert kept.facts == {"n": 1}
         assert [path.name for path in place.iterdir()] == ["step-000001"]
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.fixture
