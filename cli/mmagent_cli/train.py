@@ -13,6 +13,8 @@ import typer
 
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
+from mmagent.training.launch import launch
+from mmagent.training.processes import is_started, joined, own_device
 from mmagent.training.settings import TrainSettings, field_help, from_toml
 from mmagent_cli import failure, progress
 from mmagent_cli.bundles import complete_bundle
@@ -64,6 +66,9 @@ def run(
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="cuda, mps or cpu.")] = None,
     dtype: Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or auto.")] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", metavar="N", help="Train in so many local processes.", min=1)
+    ] = None,
     **given: Any,
 ) -> None:
     """Fine-tune an adapter on labelled examples and write a bundle that `ask` uses."""
@@ -73,25 +78,41 @@ def run(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already. Name another --out, or take it away first.")
     report = report or out.with_name(f"{out.name}-report")
-    examples = _read(data, question, column or [], state.plugins)
-    examples.demand_sound()
-    from mmagent.evaluation.page import demand_place
-    from mmagent.training.loop import Interrupted, asked_to_stop
-    from mmagent.training.run import prepare, train
+    if processes and not is_started(processes):
+        raise typer.Exit(launch([sys.executable, "-m", "mmagent_cli", *sys.argv[1:]], processes, failure.say))
+    with joined(device) as accelerator:
+        examples = _read(data, question, column or [], state.plugins)
+        examples.demand_sound()
+        from mmagent.evaluation.page import demand_place
+        from mmagent.training.loop import Interrupted, asked_to_stop
+        from mmagent.training.run import prepare, train
 
-    demand_place(report)
-    with progress.patience(f"loading {bundle}"):
-        from mmagent.agent import Agent
+        demand_place(report)
+        with progress.patience(f"loading {bundle}"):
+            from mmagent.agent import Agent
 
-        agent = Agent.load(bundle, device=device, dtype=dtype, plugins=state.plugins)
-    with progress.bar("encoding") as advance:
-        prepared = prepare(examples, agent, settings, encoder=encoder, progress=advance)
-    _say_what_trains(prepared)
-    with asked_to_stop() as stop, _bar() as on_step:
-        try:
-            done = train(prepared, settings, out, data=examples, resume=resume, on_step=on_step, stop=stop)
-        except Interrupted as error:
-            raise UserError(f"{error}. Go on with the same command and --resume.") from error
+            agent = Agent.load(bundle, device=own_device(device), dtype=dtype, plugins=state.plugins)
+        with progress.bar("encoding") as advance:
+            prepared = prepare(
+                examples, agent, settings, encoder=encoder, progress=advance, accelerator=accelerator
+            )
+        _say_what_trains(prepared)
+        with asked_to_stop() as stop, _bar() as on_step:
+            try:
+                done = train(
+                    prepared,
+                    settings,
+                    out,
+                    data=examples,
+                    resume=resume,
+                    on_step=on_step,
+                    stop=stop,
+                    accelerator=accelerator,
+                )
+            except Interrupted as error:
+                raise UserError(f"{error}. Go on with the same command and --resume.") from error
+    if done is None:
+        return
     _say_what_came(done, out)
     again = ["mmagent", "eval", "--data", data, "--bundle", str(out), "--split", "validation"]
     again += [*(["--question", question] if question else []), *_each("--column", column or [])]

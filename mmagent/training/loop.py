@@ -2,7 +2,7 @@
 
 One process or many (Accelerate): a step's rows are dealt out over the processes, each sums the loss of its
 own over the tokens of all, and gradients are added up. So two processes take the steps of one, and nobody
-waits for a number that another process alone decides on.
+waits for a number that another process alone decides on (`processes`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +22,7 @@ from mmagent.core.score import target_losses
 from mmagent.errors import UserError
 from mmagent.training import checkpoint
 from mmagent.training.order import Order, rate_share
+from mmagent.training.processes import meet, new_accelerator, sum_gradients
 from mmagent.training.rows import LearnRow
 from mmagent.training.settings import TrainSettings
 
@@ -119,10 +120,7 @@ def fine_tune(
     Raises `UserError` where the loss is no number (the last state is kept), and for a `resume` of a run with
     other settings or data, saying which differ.
     """
-    if accelerator is None:
-        from accelerate import Accelerator
-
-        accelerator = Accelerator(cpu=task.core.device.type == "cpu")
+    accelerator = accelerator or new_accelerator(task.core.device.type)
     order = Order([len(row) for row in task.train], settings.batch_size, settings.seed)
     steps = order.steps(settings.epochs)
     marks = {max(1, round(steps * (at + 1) / settings.validations)) for at in range(settings.validations)}
@@ -132,14 +130,13 @@ def fine_tune(
     facts = {"settings": settings.as_json(), "data": task.fingerprint, "steps": steps}
     if resume:
         run = _resumed(work, adapter, optimiser, facts)
-    wrapped = accelerator.prepare_model(adapter) if accelerator.num_processes > 1 else adapter
     task.core.assert_frozen()
     began = time.perf_counter()
     first = run.step
     while run.step < steps:
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate_share(run.step, steps, settings.warmup)
-        loss = _step(task, wrapped, optimiser, order.rows(run.step), settings, run.step, accelerator)
+        loss = _step(task, adapter, optimiser, order.rows(run.step), settings, run.step, accelerator)
         if not math.isfinite(loss):
             raise UserError(
                 f"the loss is no number at step {run.step + 1}: the learning rate {settings.learning_rate} "
@@ -184,17 +181,18 @@ def _step(
     own = rows[rank::world]
     parts = [own[at :: settings.accumulate] for at in range(settings.accumulate)]
     total = torch.zeros((), device=task.core.device)
-    for at, part in enumerate(parts):
-        last = at + 1 == len(parts)
-        with nullcontext() if last or world == 1 else accelerator.no_sync(adapter):
-            # a process without rows of its own takes one along for nothing, so that all meet in backward()
-            each = _losses(task, adapter, [task.train[row] for row in part or rows[:1]])
-            loss = each.sum() / tokens * (1.0 if part else 0.0)
-            accelerator.backward(loss * world)  # gradients are averaged over processes; this adds them up
-            total += loss.detach()
-    nn.utils.clip_grad_norm_(adapter.parameters(), settings.clip)
+    for part in parts:
+        # a process without rows of its own takes one along for nothing, so that all do the same
+        each = _losses(task, adapter, [task.train[row] for row in part or rows[:1]])
+        loss = each.sum() / tokens * (1.0 if part else 0.0)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    (mean,) = meet(accelerator, float(total))
+    trained = [p for group in optimiser.param_groups for p in group["params"]]
+    sum_gradients(trained, accelerator)
+    nn.utils.clip_grad_norm_(trained, settings.clip)
     optimiser.step()
-    return float(accelerator.reduce(total, reduction="sum"))
+    return mean
 
 
 def _losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
@@ -221,14 +219,14 @@ def _validated(task: Task, adapter: nn.Module, run: _Run, accelerator: Accelerat
     """Judge the adapter, note it, and keep it if it is the best."""
     adapter.eval()
     own = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
-    sums = torch.zeros(3, dtype=torch.float64)  # loss, target tokens, right answers
+    sums = [0.0, 0.0, 0.0]  # loss, target tokens, right answers
     for start in range(0, len(own), VALIDATE_BATCH):
         rows = [task.validation[at] for at in own[start : start + VALIDATE_BATCH]]
         sums[0] += float(_losses(task, adapter, rows).sum())
         sums[1] += sum(len(row.target) for row in rows)
         said = _said(task, adapter, rows)
         sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
-    loss, tokens, right = accelerator.reduce(sums.to(accelerator.device), reduction="sum").tolist()
+    loss, tokens, right = meet(accelerator, *sums)
     lost = sum(run.losses) / max(1, len(run.losses))
     now = History(run.step, lost, loss / max(1.0, tokens), right / max(1, len(task.validation)))
     better = not run.history or _merit(now) > _merit(run.best_of)
@@ -293,7 +291,7 @@ def _write(
             "optimiser": moments,
         }
         checkpoint.save(work, checkpoint.State(run.step, groups, told))
-    accelerator.wait_for_everyone()
+    meet(accelerator)
 
 
 def _resumed(work: Path, adapter: nn.Module, optimiser: torch.optim.Optimizer, facts: dict[str, Any]) -> _Run:
@@ -329,10 +327,8 @@ def _resumed(work: Path, adapter: nn.Module, optimiser: torch.optim.Optimizer, f
 
 def _any(said: bool, accelerator: Accelerator) -> bool:
     """Whether any process says yes, so that all do the same."""
-    if accelerator.num_processes == 1:
-        return said
-    found = accelerator.reduce(torch.tensor(float(said), device=accelerator.device), reduction="sum")
-    return float(found) > 0
+    (found,) = meet(accelerator, float(said))
+    return found > 0
 
 
 def hash_of(*numbers: int) -> int:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError, did_you_mean
 from mmagent.training.loop import Outcome, Task, fine_tune
+from mmagent.training.processes import encode_shared, meet
 from mmagent.training.rows import fingerprint, learn_rows
 from mmagent.training.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from torch import nn
 
     from mmagent.agent import Agent
@@ -75,6 +77,7 @@ def prepare(
     *,
     encoder: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    accelerator: Accelerator | None = None,
 ) -> Prepared:
     """Split the data, encode its media once, and make rows and adapter.
 
@@ -83,7 +86,7 @@ def prepare(
     learned from.
     """
     from mmagent.data import stratified_split
-    from mmagent.feature_cache import FeatureCache, encode_cached
+    from mmagent.feature_cache import FeatureCache
 
     data.demand_sound()
     sense = _one_sense(data, agent)
@@ -100,7 +103,8 @@ def prepare(
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
     sources, media = _numbered(examples, sense)
-    seen = encode_cached(reader, model, sources, FeatureCache(), progress=progress)
+    cache = FeatureCache()
+    seen = encode_shared(reader, model, sources, cache, accelerator=accelerator, progress=progress)
     adapter, began_as = _start(agent, sense, settings, model, seen, own_encoder=encoder is None)
     rows = learn_rows(agent, sense, examples, media, int(cast("Any", adapter).n_tokens))
     keys = [str(key) for key in seen.keys]
@@ -121,25 +125,39 @@ def train(
     resume: bool = False,
     on_step: Callable[[int, int, float, float | None], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Trained:
+    accelerator: Accelerator | None = None,
+) -> Trained | None:
     """Train, and write the bundle `out`. States are kept beside it in ``.<name>.training`` while it runs.
 
-    Raises `UserError` where `out` is there already, and what `fine_tune` raises.
+    Of several processes the first alone writes; the others return None. Raises `UserError` where `out` is
+    there already, and what `fine_tune` raises.
     """
     from mmagent.data.identity import identity
     from mmagent.training.bundle import write_trained
     from mmagent.training.card import card_of
 
     work = out.with_name(f".{out.name}.training")
-    if not resume and work.exists():
+    first = accelerator is None or accelerator.is_main_process
+    if first and not resume and work.exists():
         shutil.rmtree(work)
+    meet(accelerator)
     core = prepared.agent.core
     before = core.fingerprint()
     outcome = fine_tune(
-        prepared.task, prepared.adapter, settings, work, resume=resume, on_step=on_step, stop=stop
+        prepared.task,
+        prepared.adapter,
+        settings,
+        work,
+        accelerator=accelerator,
+        resume=resume,
+        on_step=on_step,
+        stop=stop,
     )
     if core.fingerprint() != before:
         raise RuntimeError("the core's weights changed while the adapter was trained")
+    if not first:
+        meet(accelerator)
+        return None
     best = outcome.best
     told = {
         "data": data.source,
@@ -169,6 +187,7 @@ def train(
         card=card_of(out.name, prepared, outcome, told),
     )
     shutil.rmtree(work, ignore_errors=True)
+    meet(accelerator)
     return Trained(bundle, outcome)
 
 
