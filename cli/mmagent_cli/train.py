@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -15,7 +15,7 @@ from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent.training.launch import launch
 from mmagent.training.processes import is_started, joined, own_device
-from mmagent.training.settings import TrainSettings, field_help, from_toml
+from mmagent.training.settings import WORDS, TrainSettings, field_help, from_toml
 from mmagent_cli import failure, progress
 from mmagent_cli.bundles import complete_bundle
 from mmagent_cli.eval import tell
@@ -204,6 +204,15 @@ class _bar:
         self._shown.update(step - self._shown.n)
 
 
+def _reads(words: Mapping[str, int]) -> Callable[[str], int]:
+    """What reads a whole number, or a word that stands for one."""
+
+    def number(text: str) -> int:
+        return words[text] if text in words else int(text)
+
+    return number
+
+
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """The command with one more option for each field of `TrainSettings`."""
     hints = get_type_hints(TrainSettings)
@@ -218,7 +227,11 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
         flag = f"--{field.name.replace('_', '-')}"
         names = (f"{flag}/--no-{field.name.replace('_', '-')}",) if kind is bool else (flag,)
         help = f"{field_help()[field.name]} [{field.default}]"
-        option = typer.Option(*names, help=help, show_default=False)
+        words = WORDS.get(field.name)
+        own_kind: dict[str, Any] = (
+            {"parser": _reads(words), "metavar": f"N|{'|'.join(words)}"} if words else {}
+        )
+        option = typer.Option(*names, help=help, show_default=False, **own_kind)
         more.append(
             inspect.Parameter(
                 field.name,

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from mmagent.core import decode, score
+from mmagent.core import decode, quantised, score
 from mmagent.core.assemble import Inputs, Row, assemble
 from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
@@ -40,12 +40,20 @@ class Core:
 
     model, tokenizer: the transformers objects.
     device, dtype: where and in which numbers it computes; dtype_reason says why in one line.
+    load_in: "8bit" or "4bit" where its matrices are quantised, else None.
     d_core: width of the input embeddings, which soft tokens must have.
     max_positions: how many tokens it reads, or None where its positions have no end.
     eos: ids that end an answer.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, dtype_reason: str = "as given") -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        dtype_reason: str = "as given",
+        load_in: str | None = None,
+    ) -> None:
         self.model = model.eval().requires_grad_(False)
         # an instance attribute wins over the method: train() on a module that contains the core stops here
         self.model.train = lambda mode=True: self.model
@@ -55,6 +63,7 @@ class Core:
         self.device: torch.device = self.embed.weight.device
         self.dtype: torch.dtype = self.embed.weight.dtype
         self.dtype_reason = dtype_reason
+        self.load_in = load_in
         self.vocab_size, self.d_core = (int(n) for n in self.embed.weight.shape)
         self.max_positions = _max_positions(model.config)
         self.eos = _eos(model, tokenizer)
@@ -73,12 +82,14 @@ class Core:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        load_in: str | None = None,
         trust_remote_code: bool = False,
         local_only: bool = False,
     ) -> Core:
         """Load a model directory or hub id.
 
-        Unless given, the device is the best there is and the dtype what that device computes fast.
+        Unless given, the device is the best there is and the dtype what that device computes fast. load_in:
+        "8bit" or "4bit" quantises its matrices through bitsandbytes.
 
         Raises UserError where there is no such model, it is no causal language model, it holds no
         safetensors, its tensors do not fit its config exactly, or it brings code of its own that was not
@@ -88,7 +99,8 @@ class Core:
         on = choose_device(device)
         chosen, reason = choose_dtype(on, dtype)
         here = local_only or only_here(where)
-        options = {"trust_remote_code": trust_remote_code, "local_files_only": here}
+        options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": here}
+        packed = quantised.options(load_in, on, chosen)
         with quiet(), _explained(where):
             tokenizer = load_tokenizer(where, options)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -98,6 +110,7 @@ class Core:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that they are all reported, below
                 **options,
+                **packed,
             )
         model, report = loaded
         _demand_exact(where, report)
@@ -105,7 +118,14 @@ class Core:
             raise UserError(
                 f"{where} is an encoder-decoder; a core is a causal (decoder-only) language model."
             )
-        return cls(model.to(on), tokenizer, dtype_reason=reason)
+        placed = model if packed else model.to(on)  # a quantised model was made where it is to be
+        return cls(placed, tokenizer, dtype_reason=reason, load_in=load_in)
+
+    @property
+    def numbers(self) -> str:
+        """In which numbers it computes, and what its matrices are kept in: `float32`, `4bit in bfloat16`."""
+        name = str(self.dtype).removeprefix("torch.")
+        return f"{self.load_in} in {name}" if self.load_in else name
 
     def assemble(self, prompts: Sequence[Prompt | str | Row]) -> Inputs:
         """Turn prompts into one left-padded batch of input embeddings.
@@ -217,8 +237,13 @@ class Core:
 
     def _written(self) -> dict[str, tuple[int, int]]:
         """Where each tensor lies and how often it was written to in place."""
-        tensors = self.model.state_dict(keep_vars=True)
-        return {name: (tensor.data_ptr(), tensor._version) for name, tensor in tensors.items()}
+        own = {
+            **dict(self.model.named_parameters(remove_duplicate=False)),
+            **dict(self.model.named_buffers(remove_duplicate=False)),
+        }
+        # what a checkpoint holds and the model keeps; a quantised layer makes some of it only when asked
+        names = [name for name in self.model.state_dict(keep_vars=True) if name in own]
+        return {name: (own[name].data_ptr(), own[name]._version) for name in names}
 
 
 def _checked_location(location: str | Path) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +22,7 @@ from mmagent.core.score import target_losses
 from mmagent.errors import UserError
 from mmagent.training import checkpoint
 from mmagent.training.order import Order, rate_share
+from mmagent.training.precision import Passes
 from mmagent.training.processes import meet, new_accelerator, sum_gradients
 from mmagent.training.rows import LearnRow
 from mmagent.training.settings import TrainSettings
@@ -58,6 +59,8 @@ class Task:
     validation: Sequence[LearnRow]
     seen: Seen
     fingerprint: str
+    passes: Passes = field(default_factory=Passes)
+    """How the core is passed through; `fine_tune` takes it from the settings."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +124,21 @@ def fine_tune(
     other settings or data, saying which differ.
     """
     accelerator = accelerator or new_accelerator(task.core.device.type)
+    task = replace(task, passes=Passes.of(settings, task.core))
     order = Order([len(row) for row in task.train], settings.batch_size, settings.seed)
     steps = order.steps(settings.epochs)
     marks = {max(1, round(steps * (at + 1) / settings.validations)) for at in range(settings.validations)}
     adapter.to(task.core.device)
     optimiser = _optimiser(adapter, settings)
     run = _Run()
-    facts = {"settings": settings.as_json(), "data": task.fingerprint, "steps": steps}
+    facts = {
+        "settings": settings.as_json(),
+        "data": task.fingerprint,
+        "steps": steps,
+        "core": task.core.numbers,
+    }
     if resume:
-        run = _resumed(work, adapter, optimiser, facts)
+        run = _resumed(work, task, adapter, optimiser, facts)
     task.core.assert_frozen()
     began = time.perf_counter()
     first = run.step
@@ -147,13 +156,13 @@ def fine_tune(
         score = None
         if run.step in marks or run.step == steps:
             score = _validated(task, adapter, run, accelerator).score
-            _write(work, adapter, optimiser, run, facts, accelerator)
+            _write(work, task, adapter, optimiser, run, facts, accelerator)
         if on_step is not None:
             on_step(run.step, steps, loss, score)
         if score is not None and settings.patience and run.bad >= settings.patience:
             break
         if _any(stop(), accelerator):
-            _write(work, adapter, optimiser, run, facts, accelerator)
+            _write(work, task, adapter, optimiser, run, facts, accelerator)
             raise Interrupted(f"stopped after step {run.step} of {steps}; its state is in {work}")
     task.core.assert_frozen()
     adapter.load_state_dict(run.best)
@@ -185,20 +194,20 @@ def _step(
         # a process without rows of its own takes one along for nothing, so that all do the same
         each = _losses(task, adapter, [task.train[row] for row in part or rows[:1]])
         loss = each.sum() / tokens * (1.0 if part else 0.0)
-        loss.backward()  # type: ignore[no-untyped-call]
+        task.passes.backward(loss)
         total += loss.detach()
     (mean,) = meet(accelerator, float(total))
     trained = [p for group in optimiser.param_groups for p in group["params"]]
     sum_gradients(trained, accelerator)
-    nn.utils.clip_grad_norm_(trained, settings.clip)
-    optimiser.step()
+    task.passes.step(optimiser, trained, settings.clip)
     return mean
 
 
 def _losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
     """Sum of the cross-entropy over each row's target tokens, (B,)."""
     filled = _filled(task, adapter, rows)
-    return target_losses(task.core, filled, [row.target for row in rows])
+    with task.passes.through(task.core):
+        return target_losses(task.core, filled, [row.target for row in rows])
 
 
 def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Row]:
@@ -245,7 +254,8 @@ def _said(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[str]
     out = [""] * len(rows)
     for stop in sorted({row.stop for row in rows}):
         at = [i for i, row in enumerate(rows) if row.stop == stop]
-        made = task.core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
+        with task.passes.through(task.core):
+            made = task.core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
         for i, one in zip(at, made, strict=True):
             out[i] = one.text
     return out
@@ -266,6 +276,7 @@ def _optimiser(adapter: nn.Module, settings: TrainSettings) -> torch.optim.AdamW
 
 def _write(
     work: Path,
+    task: Task,
     adapter: nn.Module,
     optimiser: torch.optim.Optimizer,
     run: _Run,
@@ -284,6 +295,7 @@ def _write(
             "bad": run.bad,
             "history": [vars(one) for one in run.history],
             "losses": run.losses,
+            "scaler": task.passes.state(),
         }
         groups = {
             "adapter": adapter.state_dict(),
@@ -294,26 +306,20 @@ def _write(
     meet(accelerator)
 
 
-def _resumed(work: Path, adapter: nn.Module, optimiser: torch.optim.Optimizer, facts: dict[str, Any]) -> _Run:
+def _resumed(
+    work: Path, task: Task, adapter: nn.Module, optimiser: torch.optim.Optimizer, facts: dict[str, Any]
+) -> _Run:
     """Fill adapter and optimiser from the newest state; a new run where there is none."""
     state = checkpoint.latest(work)
     if state is None:
         return _Run()
     there = state.facts
-    names = [
-        name for name, value in facts["settings"].items() if there["settings"].get(name, value) != value
-    ] + [name for name in ("data", "steps") if there[name] != facts[name]]
-    if names:
-        said = ", ".join(
-            f"{name} {there['settings'][name]} there, {facts['settings'][name]} here"
-            if name in facts["settings"]
-            else f"the {name} differ" + ("" if name.endswith("s") else "s")
-            for name in names
-        )
+    if differing := _differences(there, facts):
         raise UserError(
-            f"the run in {work} was started otherwise: {said}. Give the same settings and data, or another "
-            "--out to start anew."
+            f"the run in {work} was started otherwise: {', '.join(differing)}. Give the same settings and "
+            "data, or another --out to start anew."
         )
+    task.passes.take(there.get("scaler", {}))
     adapter.load_state_dict(dict(state.tensors["adapter"]))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.tensors["optimiser"].items():
@@ -323,6 +329,21 @@ def _resumed(work: Path, adapter: nn.Module, optimiser: torch.optim.Optimizer, f
     optimiser.load_state_dict({**packed, "state": moments})
     history = [History(**one) for one in there["history"]]
     return _Run(state.step, there["bad"], history, dict(state.tensors["best"]), list(there["losses"]))
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """In words, what a run was started with and what it would go on with, where they differ."""
+    old, new = ({**facts["settings"], "core": facts.get("core")} for facts in (there, here))
+    named = [
+        f"{name} {old[name]} there, {value} here"
+        for name, value in new.items()
+        if old.get(name, value) != value
+    ]
+    return named + [
+        f"the {name} differ" + ("" if name.endswith("s") else "s")
+        for name in ("data", "steps")
+        if there[name] != here[name]
+    ]
 
 
 def _any(said: bool, accelerator: Accelerator) -> bool:
