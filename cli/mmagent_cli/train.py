@@ -84,7 +84,7 @@ def run(
         examples = _read(data, question, column or [], state.plugins)
         examples.demand_sound()
         from mmagent.evaluation.page import demand_place
-        from mmagent.training.loop import Interrupted, asked_to_stop
+        from mmagent.training.interrupt import Interrupted, asked_to_stop
         from mmagent.training.run import prepare, train
 
         demand_place(report)
@@ -108,6 +108,7 @@ def run(
                     on_step=on_step,
                     stop=stop,
                     accelerator=accelerator,
+                    say=print,
                 )
             except Interrupted as error:
                 raise UserError(f"{error}. Go on with the same command and --resume.") from error

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from mmagent.core.score import target_losses
 from mmagent.errors import UserError
 from mmagent.training import checkpoint
+from mmagent.training.interrupt import Interrupted
 from mmagent.training.order import Order, rate_share
 from mmagent.training.precision import Passes
 from mmagent.training.processes import meet, new_accelerator, sum_gradients
@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from mmagent.core.assemble import Row
     from mmagent.modality import Features
 
-__all__ = ["History", "Interrupted", "Outcome", "Seen", "Task", "fine_tune"]
+__all__ = [
+    "History",
+    "Outcome",
+    "Seen",
+    "Task",
+    "fine_tune",
+    "row_losses",
+    "validate_rows",
+]
 
 VALIDATE_BATCH = 64
 
@@ -44,10 +52,6 @@ class Seen(Protocol):
 
     def batch(self, indices: Sequence[int]) -> Features:
         """Features of these media as one batch."""
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; its state is kept, and `str(error)` says how to go on."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def fine_tune(
         run.losses.append(loss)
         score = None
         if run.step in marks or run.step == steps:
-            score = _validated(task, adapter, run, accelerator).score
+            score = _validated(task, adapter, run, settings, accelerator).score
             _write(work, task, adapter, optimiser, run, facts, accelerator)
         if on_step is not None:
             on_step(run.step, steps, loss, score)
@@ -192,7 +196,7 @@ def _step(
     total = torch.zeros((), device=task.core.device)
     for part in parts:
         # a process without rows of its own takes one along for nothing, so that all do the same
-        each = _losses(task, adapter, [task.train[row] for row in part or rows[:1]])
+        each = row_losses(task, adapter, [task.train[row] for row in part or rows[:1]])
         loss = each.sum() / tokens * (1.0 if part else 0.0)
         task.passes.backward(loss)
         total += loss.detach()
@@ -203,7 +207,7 @@ def _step(
     return mean
 
 
-def _losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
+def row_losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
     """Sum of the cross-entropy over each row's target tokens, (B,)."""
     filled = _filled(task, adapter, rows)
     with task.passes.through(task.core):
@@ -224,14 +228,17 @@ def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Ro
 
 
 @torch.no_grad()
-def _validated(task: Task, adapter: nn.Module, run: _Run, accelerator: Accelerator) -> History:
+def _validated(
+    task: Task, adapter: nn.Module, run: _Run, settings: TrainSettings, accelerator: Accelerator
+) -> History:
     """Judge the adapter, note it, and keep it if it is the best."""
     adapter.eval()
+    size = validate_rows(settings, accelerator.num_processes)
     own = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
     sums = [0.0, 0.0, 0.0]  # loss, target tokens, right answers
-    for start in range(0, len(own), VALIDATE_BATCH):
-        rows = [task.validation[at] for at in own[start : start + VALIDATE_BATCH]]
-        sums[0] += float(_losses(task, adapter, rows).sum())
+    for start in range(0, len(own), size):
+        rows = [task.validation[at] for at in own[start : start + size]]
+        sums[0] += float(row_losses(task, adapter, rows).sum())
         sums[1] += sum(len(row.target) for row in rows)
         said = _said(task, adapter, rows)
         sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
@@ -245,6 +252,11 @@ def _validated(task: Task, adapter: nn.Module, run: _Run, accelerator: Accelerat
     if better:
         run.best = {name: tensor.detach().cpu().clone() for name, tensor in adapter.state_dict().items()}
     return now
+
+
+def validate_rows(settings: TrainSettings, processes: int) -> int:
+    """Rows that are validated at once: 64, or fewer where training takes few for want of memory."""
+    return min(VALIDATE_BATCH, 4 * max(1, settings.batch_size // (settings.accumulate * processes)))
 
 
 def _said(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[str]:
@@ -358,24 +370,3 @@ def hash_of(*numbers: int) -> int:
 
     text = " ".join(map(str, numbers)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
-
-
-@contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Notes Ctrl-C and SIGTERM instead of dying of them; the second Ctrl-C is the usual one."""
-    import signal
-
-    caught: list[int] = []
-    before = {}
-
-    def note(number: int, frame: object) -> None:
-        caught.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, note)
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

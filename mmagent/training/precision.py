@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mmagent.core import Core
     from mmagent.training.settings import TrainSettings
 
-__all__ = ["Passes", "layers_of"]
+__all__ = ["Passes", "layers_of", "recomputed"]
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -63,7 +63,7 @@ class Passes:
             if self.autocast is not None:
                 stack.enter_context(torch.autocast(core.device.type, self.autocast))
             if self.recompute and torch.is_grad_enabled():
-                stack.enter_context(_recomputed(core.model))
+                stack.enter_context(recomputed(layers_of(core.model)))
             yield
 
     def backward(self, loss: Tensor) -> None:
@@ -111,13 +111,12 @@ def layers_of(model: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def _recomputed(model: nn.Module) -> Iterator[None]:
-    """Layers keep only what goes in.
+def recomputed(layers: Sequence[nn.Module]) -> Iterator[None]:
+    """These layers keep only what goes in, and are computed anew in the backward pass.
 
     transformers does this in training mode only, and a core is in `eval()` for good. The attribute of the
     layer wins over its class's method, and stands inside the hooks of a sharded layer, as it must.
     """
-    layers = layers_of(model)
     try:
         for layer in layers:
             layer.forward = _anew(layer.forward)  # type: ignore[method-assign]

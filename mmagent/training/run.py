@@ -126,13 +126,16 @@ def train(
     on_step: Callable[[int, int, float, float | None], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     accelerator: Accelerator | None = None,
+    say: Callable[[str], object] = lambda text: None,
 ) -> Trained | None:
     """Train, and write the bundle `out`. States are kept beside it in ``.<name>.training`` while it runs.
 
     Of several processes the first alone writes; the others return None. Raises `UserError` where `out` is
-    there already, and what `fine_tune` raises.
+    there already or the run does not fit into memory, and what `fine_tune` raises. `say` is given lines for
+    people: what the run takes, and what was chosen for it.
     """
     from mmagent.data.identity import identity
+    from mmagent.training.budget import settled
     from mmagent.training.bundle import write_trained
     from mmagent.training.card import card_of
 
@@ -141,6 +144,9 @@ def train(
     if first and not resume and work.exists():
         shutil.rmtree(work)
     meet(accelerator)
+    settings = settled(
+        prepared.task, prepared.adapter, settings, work, accelerator=accelerator, resume=resume, say=say
+    )
     core = prepared.agent.core
     before = core.fingerprint()
     outcome = fine_tune(

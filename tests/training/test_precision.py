@@ -14,7 +14,8 @@ from torch import nn
 from mmagent import Agent
 from mmagent.errors import UserError
 from mmagent.training import checkpoint, precision
-from mmagent.training.loop import Interrupted, Task, _losses, fine_tune
+from mmagent.training.interrupt import Interrupted
+from mmagent.training.loop import Task, fine_tune, row_losses
 from mmagent.training.precision import Passes
 
 FEW = SETTINGS.changed({"epochs": 2.0, "validations": 2})
@@ -41,7 +42,7 @@ def one_pass(agent: Agent, task: Task, passes: Passes) -> tuple[float, dict[str,
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = _losses(replace(task, passes=passes), adapter, task.train[:4]).sum()
+        loss = row_losses(replace(task, passes=passes), adapter, task.train[:4]).sum()
     size = sum(kept.values())
     passes.backward(loss)
     return (
@@ -123,7 +124,8 @@ def test_with_a_scaler_too_it_resumes_to_the_same_bits(
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
     ends = [checkpoint.latest(tmp_path / one) for one in ("whole", "cut")]
-    assert ends[0] is not None and ends[1] is not None
+    assert ends[0] is not None
+    assert ends[1] is not None
     assert ends[0].facts["scaler"] == ends[1].facts["scaler"]
 
 
