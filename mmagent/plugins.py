@@ -37,8 +37,8 @@ OWN = "mmagent"
 
 # Words that options, row keys and keyword arguments of `ask` already mean, so no modality can be called so.
 RESERVED = frozenset(
-    "question shot shots memory choices bundle core prompt device dtype max_tokens temperature top_p seed"
-    " json batch out resume trust_remote_code debug help version on_text context_shots answer confidence"
+    "question shot shots memory choices bundle core prompt device dtype load_in max_tokens temperature top_p"
+    " seed json batch out resume trust_remote_code debug help version on_text context_shots answer confidence"
     " error text label caption answers split".split()
 )
 

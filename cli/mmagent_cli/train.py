@@ -66,6 +66,12 @@ def run(
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="cuda, mps or cpu.")] = None,
     dtype: Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or auto.")] = None,
+    load_in: Annotated[
+        str | None,
+        typer.Option(
+            "--load-in", metavar="8bit|4bit", help="Quantise the core; the adapter stays in float32."
+        ),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option("--processes", metavar="N", help="Train in so many local processes.", min=1)
     ] = None,
@@ -91,7 +97,9 @@ def run(
         with progress.patience(f"loading {bundle}"):
             from mmagent.agent import Agent
 
-            agent = Agent.load(bundle, device=own_device(device), dtype=dtype, plugins=state.plugins)
+            agent = Agent.load(
+                bundle, device=own_device(device), dtype=dtype, load_in=load_in, plugins=state.plugins
+            )
         with progress.bar("encoding") as advance:
             prepared = prepare(
                 examples, agent, settings, encoder=encoder, progress=advance, accelerator=accelerator

@@ -25,6 +25,7 @@ from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
 from mmagent.core.forward import Forward
 from mmagent.core.prompt import Prompt
+from mmagent.core.room import demand_room
 from mmagent.core.tokens import Tokens, load_tokenizer
 from mmagent.errors import MMAgentError, UserError
 from mmagent.hub import local_only as only_here
@@ -102,6 +103,7 @@ class Core:
         options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": here}
         packed = quantised.options(load_in, on, chosen)
         with quiet(), _explained(where):
+            demand_room(where, on, chosen, load_in)
             tokenizer = load_tokenizer(where, options)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 where,
@@ -119,6 +121,7 @@ class Core:
                 f"{where} is an encoder-decoder; a core is a causal (decoder-only) language model."
             )
         placed = model if packed else model.to(on)  # a quantised model was made where it is to be
+        quantised.keep_layout(placed)
         return cls(placed, tokenizer, dtype_reason=reason, load_in=load_in)
 
     @property

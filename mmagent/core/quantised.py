@@ -15,7 +15,7 @@ import torch
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["KINDS", "options"]
+__all__ = ["KINDS", "keep_layout", "options"]
 
 KINDS = ("8bit", "4bit")
 
@@ -47,6 +47,17 @@ def options(load_in: str | None, device: torch.device, dtype: torch.dtype) -> di
         else make(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
     )
     return {"quantization_config": config, "device_map": {"": device}}
+
+
+def keep_layout(model: Any) -> None:
+    """Keep bitsandbytes from packing 4-bit matrices anew on CPUs with bf16 units.
+
+    It would do so in the first pass without gradients, in place: frozen weights would be written to, and a
+    pass with gradients that comes after it would read them in the old layout.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _demand_device(load_in: str, device: torch.device) -> None:

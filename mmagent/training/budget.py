@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from mmagent.core.room import free_bytes, shown
 from mmagent.errors import UserError
 from mmagent.training import checkpoint
 from mmagent.training.loop import Task, row_losses, validate_rows
 from mmagent.training.precision import Passes, layers_of, recomputed
 from mmagent.training.processes import least
-from mmagent.training.room import free_bytes, shown
 from mmagent.training.settings import AUTO, TrainSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Budget", "demand_weights", "estimate", "settled"]
+__all__ = ["Budget", "estimate", "settled"]
 
 STEPS_AN_EPOCH = 4  # an automatic batch leaves at least so many, since a set in one batch hardly learns
 USABLE = 0.8  # of what is free, for an automatic batch
@@ -141,33 +141,6 @@ def settled(
     say(budget.line(free))
     _demand(budget, settings, free, processes)
     return settings
-
-
-def demand_weights(core: str | Path, device: torch.device, dtype: torch.dtype, load_in: str | None) -> None:
-    """Raise `UserError` where the weights of a model directory alone do not fit, before they are read."""
-    free, folder = free_bytes(device), Path(core)
-    if free is None or not folder.is_dir():
-        return
-    size = sum(_weights_in(file, dtype, load_in) for file in folder.glob("*.safetensors"))
-    if size > free:
-        raise UserError(
-            f"the core's weights take {shown(size)} and {shown(free)} are free. Take --dtype bfloat16, "
-            "--load-in 4bit, another --device, or a smaller core."
-        )
-
-
-def _weights_in(file: Path, dtype: torch.dtype, load_in: str | None) -> int:
-    """Bytes of a file's tensors once they are loaded; the file's head is read alone."""
-    from safetensors import safe_open
-
-    packed = {"8bit": 1.0, "4bit": 0.5625}.get(load_in or "", float(dtype.itemsize))
-    total = 0.0
-    with safe_open(file, framework="pt") as opened:
-        for name in list(opened.keys()):
-            shape = opened.get_slice(name).get_shape()
-            matrix = len(shape) == 2 and "embed" not in name
-            total += torch.Size(shape).numel() * (packed if matrix else dtype.itemsize)
-    return int(total)
 
 
 def _row_bytes(task: Task, adapter: nn.Module, passes: Passes) -> tuple[int, int]:

@@ -58,7 +58,7 @@ class Prepared:
     def share(self) -> float:
         """What trains, of all weights of core and adapter, 0 to 1."""
         own = sum(count for *_, count in self.parameters())
-        frozen = sum(int(p.numel()) for p in self.agent.core.model.parameters())
+        frozen = int(self.agent.core.model.num_parameters())  # a quantised weight counts as one, too
         return own / (own + frozen)
 
 
@@ -177,6 +177,7 @@ def train(
         "seconds": round(outcome.seconds, 1),
         "history": [asdict(one) for one in outcome.history],
         "core_sha256": before,
+        "core_numbers": core.numbers,
         "data_sha256": prepared.task.fingerprint,
         "command": list(command) or sys.argv,
     }

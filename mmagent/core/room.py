@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmagent.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["free_bytes", "shown"]
+__all__ = ["demand_room", "free_bytes", "shown"]
+
+PACKED = {"8bit": 1.0, "4bit": 0.5625}
+"""Bytes of a quantised weight, scales included."""
 
 
 def free_bytes(
@@ -32,9 +39,37 @@ def free_bytes(
     return min(found) // int(os.environ.get("LOCAL_WORLD_SIZE") or 1) if found else None
 
 
+def demand_room(core: str | Path, device: torch.device, dtype: torch.dtype, load_in: str | None) -> None:
+    """Raise `UserError` where the weights of a model directory do not fit, before they are read.
+
+    A hub id is passed over: its size is not known here.
+    """
+    free, folder = free_bytes(device), Path(core)
+    if free is None or not folder.is_dir():
+        return
+    size = sum(_weights_in(file, dtype, load_in) for file in folder.glob("*.safetensors"))
+    if size > free:
+        raise UserError(
+            f"the weights of {folder} take {shown(size)} and {shown(free)} are free. Take --dtype bfloat16, "
+            "--load-in 4bit, another --device, or a smaller core."
+        )
+
+
 def shown(n_bytes: float) -> str:
     """A size for people: `340 MB`, `12.5 GB`."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def _weights_in(file: Path, dtype: torch.dtype, load_in: str | None) -> int:
+    """Bytes of a file's tensors once they are loaded; only the file's head is read."""
+    with file.open("rb") as stream:
+        head = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    total = 0.0
+    for name, entry in head.items():
+        if name != "__metadata__":
+            packed = load_in and len(entry["shape"]) == 2 and "embed" not in name
+            total += math.prod(entry["shape"]) * (PACKED[load_in] if packed and load_in else dtype.itemsize)
+    return int(total)
 
 
 def _of_machine(proc: Path) -> Iterator[int]:
