@@ -14,6 +14,7 @@ import typer
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent.training.launch import launch
+from mmagent.training.preset import find_preset
 from mmagent.training.processes import is_started, joined, own_device
 from mmagent.training.settings import WORDS, TrainSettings, field_help, from_toml
 from mmagent_cli import failure, progress
@@ -54,8 +55,17 @@ def run(
         list[str] | None,
         typer.Option("--column", metavar="NAME=COLUMN", help="Which column stands for what. Repeatable."),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", metavar="NAME", help="Settings for a usual case: quick, careful, few-shot ..."
+        ),
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings; flags go before them.")
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE.toml", help="Settings; they go before a preset, flags before both."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run into the same --out stopped.")
@@ -75,18 +85,22 @@ def run(
     processes: Annotated[
         int | None, typer.Option("--processes", metavar="N", help="Train in so many local processes.", min=1)
     ] = None,
+    fsdp: Annotated[
+        bool, typer.Option("--fsdp", help="Spread the core over the processes, where it is too big for one.")
+    ] = False,
     **given: Any,
 ) -> None:
     """Fine-tune an adapter on labelled examples and write a bundle that `ask` uses."""
     state: State = context.obj
-    settings = from_toml(config) if config else TrainSettings()
+    settings = from_toml(find_preset(preset, state.plugins.presets)) if preset else TrainSettings()
+    settings = from_toml(config, settings) if config else settings
     settings = settings.changed({name: value for name, value in given.items() if value is not None})
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already. Name another --out, or take it away first.")
     report = report or out.with_name(f"{out.name}-report")
     if processes and not is_started(processes):
         raise typer.Exit(launch([sys.executable, "-m", "mmagent_cli", *sys.argv[1:]], processes, failure.say))
-    with joined(device) as accelerator:
+    with joined(device, sharded=fsdp) as accelerator:
         examples = _read(data, question, column or [], state.plugins)
         examples.demand_sound()
         from mmagent.evaluation.page import demand_place
@@ -97,9 +111,13 @@ def run(
         with progress.patience(f"loading {bundle}"):
             from mmagent.agent import Agent
 
-            agent = Agent.load(
-                bundle, device=own_device(device), dtype=dtype, load_in=load_in, plugins=state.plugins
-            )
+            place = "cpu" if fsdp else own_device(device)
+            agent = Agent.load(bundle, device=place, dtype=dtype, load_in=load_in, plugins=state.plugins)
+        if fsdp:
+            from mmagent.core import choose_device
+            from mmagent.training.sharding import shard
+
+            shard(agent.core, accelerator, choose_device(own_device(device)))
         with progress.bar("encoding") as advance:
             prepared = prepare(
                 examples, agent, settings, encoder=encoder, progress=advance, accelerator=accelerator
@@ -123,6 +141,9 @@ def run(
     if done is None:
         return
     _say_what_came(done, out)
+    if fsdp:
+        failure.say(f"no report is written with --fsdp. mmagent eval --bundle {out} makes one.")
+        return
     again = ["mmagent", "eval", "--data", data, "--bundle", str(out), "--split", "validation"]
     again += [*(["--question", question] if question else []), *_each("--column", column or [])]
     _report(done, prepared, examples, report, settings.seed, [*again, "--controls", "blind"])

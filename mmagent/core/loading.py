@@ -41,7 +41,8 @@ class Core:
 
     model, tokenizer: the transformers objects.
     device, dtype: where and in which numbers it computes; dtype_reason says why in one line.
-    load_in: "8bit" or "4bit" where its matrices are quantised, else None.
+    load_in: "8bit" or "4bit" where its matrices are quantised, else None. sharded: whether each process of a
+        run holds a part of it, so that all make every pass together.
     d_core: width of the input embeddings, which soft tokens must have.
     max_positions: how many tokens it reads, or None where its positions have no end.
     eos: ids that end an answer.
@@ -65,6 +66,7 @@ class Core:
         self.dtype: torch.dtype = self.embed.weight.dtype
         self.dtype_reason = dtype_reason
         self.load_in = load_in
+        self.sharded = False
         self.vocab_size, self.d_core = (int(n) for n in self.embed.weight.shape)
         self.max_positions = _max_positions(model.config)
         self.eos = _eos(model, tokenizer)
@@ -210,12 +212,21 @@ class Core:
         first = self.tokenizer.decode(list(self.tokens.bos))
         return wrapped.removeprefix(first) if first else wrapped  # `assemble` puts it there
 
+    def became_sharded(self, device: torch.device) -> None:
+        """Note that the model was spread over the processes of a run, this one's part being on `device`."""
+        self.sharded, self.device = True, device
+        self._versions = self._written()
+
     def fingerprint(self) -> str:
-        """SHA-256 over all parameters and buffers that a checkpoint holds: names, dtypes, shapes, values."""
+        """SHA-256 over all parameters and buffers that a checkpoint holds: names, dtypes, shapes, values.
+
+        Of a sharded core it is that of the whole, and all processes ask for it together.
+        """
         digest = hashlib.sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            data = tensor.detach().cpu().contiguous().flatten()
+            whole = getattr(tensor, "full_tensor", None)  # of a sharded one
+            data = (whole() if whole else tensor).detach().cpu().contiguous().flatten()
             digest.update(memoryview(data.view(torch.uint8).numpy()) if data.numel() else b"")
         return digest.hexdigest()
 
@@ -240,6 +251,8 @@ class Core:
 
     def _written(self) -> dict[str, tuple[int, int]]:
         """Where each tensor lies and how often it was written to in place."""
+        if self.sharded:  # layers are put together and let go of in every pass
+            return {}
         own = {
             **dict(self.model.named_parameters(remove_duplicate=False)),
             **dict(self.model.named_buffers(remove_duplicate=False)),

@@ -121,6 +121,11 @@ def settled(
     Raises `UserError` with what to do where the run does not fit.
     """
     processes = accelerator.num_processes if accelerator is not None else 1
+    if task.core.sharded:
+        if settings.batch_size == AUTO:
+            raise UserError("--batch-size auto is not found for a core spread by --fsdp. Give a number.")
+        say("memory: not estimated for a core that is spread over processes.")
+        return settings
     free = free_bytes(task.core.device)
     automatic = settings.batch_size == AUTO
     first = settings.changed({"batch_size": max(1, settings.accumulate)}) if automatic else settings

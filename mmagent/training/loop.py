@@ -234,7 +234,10 @@ def _validated(
     """Judge the adapter, note it, and keep it if it is the best."""
     adapter.eval()
     size = validate_rows(settings, accelerator.num_processes)
-    own = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
+    # a sharded core is passed through by all together, so all take the same rows and the first counts them
+    own = range(len(task.validation))
+    if not task.core.sharded:
+        own = own[accelerator.process_index :: accelerator.num_processes]
     sums = [0.0, 0.0, 0.0]  # loss, target tokens, right answers
     for start in range(0, len(own), size):
         rows = [task.validation[at] for at in own[start : start + size]]
@@ -242,7 +245,8 @@ def _validated(
         sums[1] += sum(len(row.target) for row in rows)
         said = _said(task, adapter, rows)
         sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
-    loss, tokens, right = meet(accelerator, *sums)
+    counts = accelerator.is_main_process or not task.core.sharded
+    loss, tokens, right = meet(accelerator, *(one if counts else 0.0 for one in sums))
     lost = sum(run.losses) / max(1, len(run.losses))
     now = History(run.step, lost, loss / max(1.0, tokens), right / max(1, len(task.validation)))
     better = not run.history or _merit(now) > _merit(run.best_of)

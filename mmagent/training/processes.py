@@ -96,11 +96,13 @@ def new_accelerator(device_type: str) -> Accelerator:
 
 
 @contextlib.contextmanager
-def joined(device: str | None) -> Iterator[Accelerator | None]:
+def joined(device: str | None, *, sharded: bool = False) -> Iterator[Accelerator | None]:
     """Take part in the run that a launcher started; None where this process is alone.
 
-    All processes but the first are silent meanwhile. What goes wrong in one ends all of them. Raises
-    `UserError` where there are fewer CUDA cards than processes on this machine.
+    All processes but the first are silent meanwhile. What goes wrong in one ends all of them. With a core
+    that is sharded they may be anywhere in a pass, so they are not met with: a broken connection ends them.
+
+    Raises `UserError` where there are fewer CUDA cards than processes on this machine.
     """
     if launched() == 1:
         yield None
@@ -119,7 +121,7 @@ def joined(device: str | None) -> Iterator[Accelerator | None]:
                 nowhere = quiet.enter_context(open(os.devnull, "w", encoding="utf-8"))
                 quiet.enter_context(contextlib.redirect_stdout(nowhere))
                 quiet.enter_context(contextlib.redirect_stderr(nowhere))
-            with agreed(accelerator):
+            with _connected("gloo", "nccl") if sharded else agreed(accelerator):
                 yield accelerator
     finally:
         if torch.distributed.is_initialized():
@@ -246,11 +248,13 @@ def _gathered(accelerator: Accelerator, value: T) -> list[T]:
 
 
 @contextlib.contextmanager
-def _connected() -> Iterator[None]:
-    """Tell a broken connection from other errors."""
+def _connected(*said: str) -> Iterator[None]:
+    """Tell a broken connection from other errors: any RuntimeError, or one that says one of these words."""
     try:
         yield
     except RuntimeError as error:
+        if said and not any(word in str(error).lower() for word in said):
+            raise
         raise LostProcessError(
             "another process of this run is gone, so this one ends too. Go on with the same command and "
             "--resume."
