@@ -233,7 +233,7 @@ def _largest(
     def fits(size: int) -> bool:
         now = settings.changed({"batch_size": size})
         if task.core.device.type == "cuda":
-            return _tried(task, adapter, now, rows_of_pass(now, processes))
+            return tried(task, adapter, now, rows_of_pass(now, processes))
         return free is None or replace(budget, rows=rows_of_pass(now, processes)).more <= USABLE * free
 
     while size > floor and not fits(size):
@@ -241,7 +241,7 @@ def _largest(
     return size
 
 
-def _tried(task: Task, adapter: nn.Module, settings: TrainSettings, count: int) -> bool:
+def tried(task: Task, adapter: nn.Module, settings: TrainSettings, count: int) -> bool:
     """Whether a pass over so many of the longest rows, forth and back, runs without running out of memory."""
     rows = sorted(task.train, key=len, reverse=True)
     rows = [rows[at % len(rows)] for at in range(count)]
@@ -257,7 +257,7 @@ def _tried(task: Task, adapter: nn.Module, settings: TrainSettings, count: int) 
     finally:
         moments.clear()
         adapter.zero_grad(set_to_none=True)
-        torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # nothing to do without a card
 
 
 def _demand(budget: Budget, settings: TrainSettings, free: int | None, processes: int) -> None:
