@@ -76,6 +76,7 @@ class Agent:
         core: str | Path | None = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        load_in: str | None = None,
         trust_remote_code: bool = False,
         plugins: Plugins | None = None,
     ) -> Agent:
@@ -84,6 +85,7 @@ class Agent:
         `core` puts another core in the place of the bundle's own; it answers questions in words, and
         questions with media only if it has the very weights that the bundle's adapters were trained for. A
         bundle that keeps an adapter for the core itself takes only a core of those weights.
+        `load_in` "8bit" or "4bit" quantises the core; adapters stay as they are.
         Raises UserError for an unknown or damaged bundle, core, device or dtype.
         """
         from mmagent.bundle import Bundle, find_bundle
@@ -96,7 +98,11 @@ class Agent:
         from mmagent.core import Core
 
         loaded = Core.load(
-            core or opened.core, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+            core or opened.core,
+            device=device,
+            dtype=dtype,
+            load_in=load_in,
+            trust_remote_code=trust_remote_code,
         )
         before_use = None
         if core is not None:

@@ -1,14 +1,24 @@
 """Adapter families: ways to carry an encoder's features into a frozen core, and to let the core bend.
 
-This module only describes; the families' modules import torch and are imported on first use.
+This module only describes; the families' modules import torch and are imported on first use. Beside them lie
+presets, the settings of training for some usual cases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from mmagent.adapter import AdapterFamily
 from mmagent.hookspecs import hookimpl
+from mmagent.training.preset import Preset
+
+PRESETS = {
+    "quick": "a first look: few epochs, stopped as soon as the score stands still",
+    "careful": "a result to keep: small steps, many validations, much patience",
+    "few-shot": "a handful of examples for each answer: small batches, strong weight decay",
+    "low-memory": "a core that hardly fits: steps in parts, layers computed anew",
+}
 
 FAMILIES = (
     AdapterFamily(
@@ -71,3 +81,10 @@ def register_adapters(register: Callable[[AdapterFamily], None]) -> None:
     """Add the families of this package."""
     for family in FAMILIES:
         register(family)
+
+
+@hookimpl
+def register_presets(register: Callable[[Preset], None]) -> None:
+    """Add the files in `presets`."""
+    for name, help in PRESETS.items():
+        register(Preset(name, help, Path(__file__).parent / "presets" / f"{name}.toml"))

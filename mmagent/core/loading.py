@@ -19,13 +19,14 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from mmagent.core import decode, score
+from mmagent.core import decode, quantised, score
 from mmagent.core.assemble import Inputs, Row, assemble
 from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
 from mmagent.core.forward import Forward
 from mmagent.core.own import OwnTensors
 from mmagent.core.prompt import Prompt
+from mmagent.core.room import demand_room
 from mmagent.core.tokens import Tokens, load_tokenizer
 from mmagent.errors import MMAgentError, UserError
 from mmagent.hub import local_only as only_here
@@ -41,13 +42,22 @@ class Core:
 
     model, tokenizer: the transformers objects.
     device, dtype: where and in which numbers it computes; dtype_reason says why in one line.
+    load_in: "8bit" or "4bit" where its matrices are quantised, else None. sharded: whether each process of a
+        run holds a part of it, so that all make every pass together.
     d_core: width of the input embeddings, which soft tokens must have.
     max_positions: how many tokens it reads, or None where its positions have no end.
     eos: ids that end an answer.
     adapter: what is built into it (`bend`), or None.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, dtype_reason: str = "as given") -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        dtype_reason: str = "as given",
+        load_in: str | None = None,
+    ) -> None:
         self.model = model.eval().requires_grad_(False)
         # an instance attribute wins over the method: train() on a module that contains the core stops here
         self.model.train = lambda mode=True: self.model
@@ -57,6 +67,8 @@ class Core:
         self.device: torch.device = self.embed.weight.device
         self.dtype: torch.dtype = self.embed.weight.dtype
         self.dtype_reason = dtype_reason
+        self.load_in = load_in
+        self.sharded = False
         self.vocab_size, self.d_core = (int(n) for n in self.embed.weight.shape)
         self.max_positions = _max_positions(model.config)
         self.eos = _eos(model, tokenizer)
@@ -77,12 +89,14 @@ class Core:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        load_in: str | None = None,
         trust_remote_code: bool = False,
         local_only: bool = False,
     ) -> Core:
         """Load a model directory or hub id.
 
-        Unless given, the device is the best there is and the dtype what that device computes fast.
+        Unless given, the device is the best there is and the dtype what that device computes fast. load_in:
+        "8bit" or "4bit" quantises its matrices through bitsandbytes.
 
         Raises UserError where there is no such model, it is no causal language model, it holds no
         safetensors, its tensors do not fit its config exactly, or it brings code of its own that was not
@@ -92,8 +106,10 @@ class Core:
         on = choose_device(device)
         chosen, reason = choose_dtype(on, dtype)
         here = local_only or only_here(where)
-        options = {"trust_remote_code": trust_remote_code, "local_files_only": here}
+        options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": here}
+        packed = quantised.options(load_in, on, chosen)
         with quiet(), _explained(where):
+            demand_room(where, on, chosen, load_in)
             tokenizer = load_tokenizer(where, options)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 where,
@@ -102,6 +118,7 @@ class Core:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that they are all reported, below
                 **options,
+                **packed,
             )
         model, report = loaded
         _demand_exact(where, report)
@@ -109,7 +126,15 @@ class Core:
             raise UserError(
                 f"{where} is an encoder-decoder; a core is a causal (decoder-only) language model."
             )
-        return cls(model.to(on), tokenizer, dtype_reason=reason)
+        placed = model if packed else model.to(on)  # a quantised model was made where it is to be
+        quantised.keep_layout(placed)
+        return cls(placed, tokenizer, dtype_reason=reason, load_in=load_in)
+
+    @property
+    def numbers(self) -> str:
+        """In which numbers it computes, and what its matrices are kept in: `float32`, `4bit in bfloat16`."""
+        name = str(self.dtype).removeprefix("torch.")
+        return f"{self.load_in} in {name}" if self.load_in else name
 
     def assemble(self, prompts: Sequence[Prompt | str | Row]) -> Inputs:
         """Turn prompts into one left-padded batch of input embeddings.
@@ -221,15 +246,22 @@ class Core:
             return f"core-{self._number}"
         return f"core-{self._number}-{sum(tensor._version for tensor in self.adapter.parameters())}"
 
+    def became_sharded(self, device: torch.device) -> None:
+        """Note that the model was spread over the processes of a run, this one's part being on `device`."""
+        self.sharded, self.device = True, device
+        self._versions = self._written()
+
     def fingerprint(self) -> str:
         """SHA-256 over all parameters and buffers that a checkpoint holds: names, dtypes, shapes, values.
 
-        They are the core's own, an adapter that is built in does not count.
+        They are the core's own, an adapter that is built in does not count. Of a sharded core it is that of
+        the whole, and all processes ask for it together.
         """
         digest = hashlib.sha256()
         for name, tensor in sorted(self._own().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            data: Any = tensor.detach().cpu().contiguous().flatten()
+            whole = getattr(tensor, "full_tensor", None)  # of a sharded one
+            data: Any = (whole() if whole else tensor).detach().cpu().contiguous().flatten()
             digest.update(memoryview(data.view(torch.uint8).numpy()) if data.numel() else b"")
         return digest.hexdigest()
 
@@ -258,6 +290,8 @@ class Core:
 
     def _written(self) -> dict[str, tuple[int, int]]:
         """Where each own tensor lies and how often it was written to in place."""
+        if self.sharded:  # layers are put together and let go of in every pass
+            return {}
         return {name: (tensor.data_ptr(), tensor._version) for name, tensor in self._own.held().items()}
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError
 from mmagent.training.loop import Task
+from mmagent.training.processes import encode_shared
 from mmagent.training.rows import fingerprint, learn_rows
 from mmagent.training.settings import TrainSettings
 from mmagent.training.start import Ground, Start, begin, labelled
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from torch import nn
 
     from mmagent.adapter import Labelled
@@ -64,8 +66,8 @@ class Prepared:
     def share(self) -> float:
         """What trains, of all weights of core and adapter, 0 to 1."""
         own = sum(count for *_, count in self.parameters())
-        whole = (*self.agent.core.model.parameters(), *self.start.sense_adapter.parameters())
-        return own / sum(int(parameter.numel()) for parameter in whole)
+        core = int(self.agent.core.model.num_parameters())  # a quantised weight counts as one, too
+        return own / (core + sum(int(one.numel()) for one in self.start.sense_adapter.parameters()))
 
 
 def prepare(
@@ -76,16 +78,18 @@ def prepare(
     encoder: str | None = None,
     cache: FeatureCache | None = None,
     progress: Callable[[int, int], None] | None = None,
+    accelerator: Accelerator | None = None,
 ) -> Prepared:
     """Split the data, encode its media once, and make rows and adapter.
 
     encoder: a vision or other encoder of the same modality, by directory or hub id, in the place of the
     bundle's own. cache: where features are kept; the user's own unless given. progress(done, total) counts
-    encoded inputs. Raises `UserError` for data that cannot be learned from.
+    encoded inputs. accelerator: where several processes prepare together, each encodes its part. Raises
+    `UserError` for data that cannot be learned from.
     """
     from mmagent.core_adapter import settle
     from mmagent.data import stratified_split
-    from mmagent.feature_cache import FeatureCache, encode_cached
+    from mmagent.feature_cache import FeatureCache
 
     data.demand_sound()
     sense = _one_sense(data, agent)
@@ -105,7 +109,8 @@ def prepare(
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
     sources, media = _numbered(examples, sense)
-    seen = encode_cached(reader, model, sources, cache or FeatureCache(), progress=progress)
+    kept = cache or FeatureCache()
+    seen = encode_shared(reader, model, sources, kept, accelerator=accelerator, progress=progress)
     n_features = int(seen[0].values.shape[1]) if sources else 0
     known = labelled(agent.core, seen, train, media)
     start = begin(ground, chosen, settings, model.d_encoder, n_features, known, why)

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmagent.training.loop import Outcome, fine_tune
 from mmagent.training.prepare import Prepared, prepare
+from mmagent.training.processes import meet
 from mmagent.training.settings import TrainSettings
 from mmagent.training.start import fit_again
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from mmagent.bundle import Bundle
     from mmagent.data import LabelledSet
 
@@ -43,26 +46,46 @@ def train(
     resume: bool = False,
     on_step: Callable[[int, int, float, float | None], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Trained:
+    accelerator: Accelerator | None = None,
+    say: Callable[[str], object] = lambda text: None,
+) -> Trained | None:
     """Train, and write the bundle `out`. States are kept beside it in ``.<name>.training`` while it runs.
 
     Those of an earlier run that never came to its end are put by as ``.<name>.training-before`` until this
-    one does, unless `resume` goes on with them.
+    one does, unless `resume` goes on with them. Of several processes the first alone writes; the others
+    return None. `say` is given lines for people: what the run takes, and what was chosen for it.
 
-    Raises `UserError` where `out` is there already, and what `fine_tune` raises.
+    Raises `UserError` where `out` is there already or the run does not fit into memory, and what `fine_tune`
+    raises.
     """
     from mmagent.data.identity import identity
+    from mmagent.training.budget import settled
 
     work = out.with_name(f".{out.name}.training")
-    if not resume and work.exists():
+    first = accelerator is None or accelerator.is_main_process
+    if first and not resume and work.exists():
         _put_by(work)
+    meet(accelerator)
+    settings = settled(
+        prepared.task, prepared.adapter, settings, work, accelerator=accelerator, resume=resume, say=say
+    )
     core = prepared.agent.core
     before = core.fingerprint()
     outcome = fine_tune(
-        prepared.task, prepared.adapter, settings, work, resume=resume, on_step=on_step, stop=stop
+        prepared.task,
+        prepared.adapter,
+        settings,
+        work,
+        accelerator=accelerator,
+        resume=resume,
+        on_step=on_step,
+        stop=stop,
     )
     if core.fingerprint() != before:
         raise RuntimeError("the core's weights changed while the adapter was trained")
+    if not first:
+        meet(accelerator)
+        return None
     told = {
         "data": data.source,
         "format": data.format,
@@ -75,12 +98,14 @@ def train(
         "seconds": round(outcome.seconds, 1),
         "history": [asdict(one) for one in outcome.history],
         "core_sha256": before,
+        "core_numbers": core.numbers,
         "data_sha256": prepared.task.fingerprint,
         "command": list(command) or sys.argv,
     }
     bundle = _write(prepared, outcome, told, out)
     for left in (work, _before(work)):
         shutil.rmtree(left, ignore_errors=True)
+    meet(accelerator)
     return Trained(bundle, outcome, told)
 
 

@@ -14,8 +14,10 @@ from learner import SETTINGS, learn, make_task, new_adapter
 
 from mmagent import Agent
 from mmagent.tensors import read_tensors
-from mmagent.training.loop import Interrupted, Task, fine_tune
-from mmagent.training.together import sum_gradients, trained
+from mmagent.training.interrupt import Interrupted
+from mmagent.training.loop import Task, fine_tune
+from mmagent.training.processes import sum_gradients
+from mmagent.training.together import trained
 
 KINDS = ("lora", "prefix+lora")
 

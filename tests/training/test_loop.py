@@ -18,7 +18,8 @@ from mmagent import Agent
 from mmagent.errors import UserError
 from mmagent.tensors import read_tensors
 from mmagent.training import checkpoint
-from mmagent.training.loop import Interrupted, Task, fine_tune
+from mmagent.training.interrupt import Interrupted
+from mmagent.training.loop import Task, fine_tune
 
 
 @pytest.fixture(scope="module")
