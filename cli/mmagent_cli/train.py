@@ -15,7 +15,7 @@ from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent.training.launch import launch
 from mmagent.training.preset import find_preset
-from mmagent.training.processes import is_started, joined, own_device
+from mmagent.training.processes import is_started, joined, new_accelerator, own_device
 from mmagent.training.settings import WORDS, TrainSettings, field_help, from_toml
 from mmagent_cli import failure, progress
 from mmagent_cli.bundles import complete_bundle
@@ -88,6 +88,10 @@ def run(
     fsdp: Annotated[
         bool, typer.Option("--fsdp", help="Spread the core over the processes, where it is too big for one.")
     ] = False,
+    tracker: Annotated[
+        str | None,
+        typer.Option("--tracker", metavar="NAME", help="Log every step: tensorboard, wandb and others."),
+    ] = None,
     **given: Any,
 ) -> None:
     """Fine-tune an adapter on labelled examples and write a bundle that `ask` uses."""
@@ -106,12 +110,16 @@ def run(
         from mmagent.evaluation.page import demand_place
         from mmagent.training.interrupt import Interrupted, asked_to_stop
         from mmagent.training.run import prepare, train
+        from mmagent.training.tracking import demand_tracker, tracked
 
         demand_place(report)
+        if tracker:
+            demand_tracker(tracker)
         with progress.patience(f"loading {bundle}"):
             from mmagent.agent import Agent
 
             place = "cpu" if fsdp else own_device(device)
+            dtype = dtype or ("float32" if settings.precision == "fp32" else None)
             agent = Agent.load(bundle, device=place, dtype=dtype, load_in=load_in, plugins=state.plugins)
         if fsdp:
             from mmagent.core import choose_device
@@ -123,7 +131,20 @@ def run(
                 examples, agent, settings, encoder=encoder, progress=advance, accelerator=accelerator
             )
         _say_what_trains(prepared)
-        with asked_to_stop() as stop, _bar() as on_step:
+        if settings.augment:
+            print("augment: examples are varied and encoded anew in every step; the feature cache is off.")
+        accelerator = accelerator or new_accelerator(agent.core.device.type)
+        logs = out.with_name(f"{out.name}-{tracker}")
+        with (
+            asked_to_stop() as stop,
+            _bar() as show,
+            tracked(tracker, logs, settings.as_json(), accelerator) as log,
+        ):
+
+            def on_step(step: int, steps: int, loss: float, score: float | None) -> None:
+                show(step, steps, loss, score)
+                log(step, steps, loss, score)
+
             try:
                 done = train(
                     prepared,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError, did_you_mean
+from mmagent.training.augmenting import Varied
 from mmagent.training.loop import Outcome, Task, fine_tune
 from mmagent.training.processes import encode_shared, meet
 from mmagent.training.rows import fingerprint, learn_rows
@@ -103,8 +104,12 @@ def prepare(
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
     sources, media = _numbered(examples, sense)
-    cache = FeatureCache()
-    seen = encode_shared(reader, model, sources, cache, accelerator=accelerator, progress=progress)
+    if settings.augment:
+        n_varied = sum(len(media[at]) for at in range(len(train)))
+        seen: Varied | CachedFeatures = Varied(reader, model, sources, n_varied)
+    else:
+        cache = FeatureCache()
+        seen = encode_shared(reader, model, sources, cache, accelerator=accelerator, progress=progress)
     adapter, began_as = _start(agent, sense, settings, model, seen, own_encoder=encoder is None)
     rows = learn_rows(agent, sense, examples, media, int(cast("Any", adapter).n_tokens))
     keys = [str(key) for key in seen.keys]
@@ -226,7 +231,7 @@ def _start(
     sense: str,
     settings: TrainSettings,
     encoder: Encoder,
-    seen: CachedFeatures,
+    seen: Varied | CachedFeatures,
     *,
     own_encoder: bool,
 ) -> tuple[nn.Module, str]:
