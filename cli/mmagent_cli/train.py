@@ -83,6 +83,10 @@ def run(
     fsdp: Annotated[
         bool, typer.Option("--fsdp", help="Spread the core over the processes, where it is too big for one.")
     ] = False,
+    tracker: Annotated[
+        str | None,
+        typer.Option("--tracker", metavar="NAME", help="Log every step: tensorboard, wandb and others."),
+    ] = None,
     **given: Any,
 ) -> None:
     """Fine-tune an adapter on labelled examples and write a bundle that `ask` uses."""
@@ -110,6 +114,7 @@ def run(
             dtype=dtype,
             load_in=load_in,
             fsdp=fsdp,
+            tracker=tracker,
             settings=settings,
             plugins=state.plugins,
         )

@@ -12,7 +12,7 @@ from mmagent.adapter import AdapterFamily
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent.training.families import without_memory
-from mmagent.training.processes import joined, own_device
+from mmagent.training.processes import joined, new_accelerator, own_device
 from mmagent.training.settings import TrainSettings
 from mmagent_cli import failure, progress, train_memory
 from mmagent_cli.eval import tell
@@ -46,6 +46,7 @@ class Wish:
     dtype: str | None
     load_in: str | None
     fsdp: bool
+    tracker: str | None
     settings: TrainSettings
     plugins: Plugins
 
@@ -60,6 +61,7 @@ class Wish:
 def carry_out(wish: Wish) -> None:
     """Train as wished. Of several processes the first alone remembers and reports. Raises `UserError`."""
     from mmagent.evaluation.page import demand_place
+    from mmagent.training.tracking import demand_tracker
 
     rest, memory = without_memory(wish.settings.adapter, wish.plugins.adapters)
     train_memory.demand_memory(wish.settings, memory)
@@ -67,6 +69,8 @@ def carry_out(wish: Wish) -> None:
         examples = _read(wish)
         _check(examples, wish.plugins)
         demand_place(wish.report)
+        if wish.tracker:
+            demand_tracker(wish.tracker)
         agent = _agent(wish, accelerator)
         if memory is not None and not rest:
             if accelerator is not None:
@@ -137,14 +141,25 @@ def _trained(
     """The run itself; None in every process but the first."""
     from mmagent.training.interrupt import Interrupted, asked_to_stop
     from mmagent.training.run import prepare, train
+    from mmagent.training.tracking import tracked
 
     with progress.bar("encoding") as advance:
         prepared = prepare(
             examples, agent, settings, encoder=wish.encoder, progress=advance, accelerator=accelerator
         )
     say_what_trains(prepared)
+    if settings.augment:
+        print("augment: examples are varied and encoded anew in every step; the feature cache is off.")
+    accelerator = accelerator or new_accelerator(agent.core.device.type)
+    logs = wish.out.with_name(f"{wish.out.name}-{wish.tracker}")
     with ExitStack() as around:
-        stop, on_step = around.enter_context(asked_to_stop()), around.enter_context(Bar())
+        stop, show = around.enter_context(asked_to_stop()), around.enter_context(Bar())
+        log = around.enter_context(tracked(wish.tracker, logs, settings.as_json(), accelerator))
+
+        def on_step(step: int, steps: int, loss: float, score: float | None) -> None:
+            show(step, steps, loss, score)
+            log(step, steps, loss, score)
+
         try:
             done = train(
                 prepared,

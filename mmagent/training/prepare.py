@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError
+from mmagent.training.augmenting import Varied
 from mmagent.training.loop import Task
 from mmagent.training.processes import encode_shared
 from mmagent.training.rows import fingerprint, learn_rows
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mmagent.adapter import Labelled
     from mmagent.agent import Agent
     from mmagent.data import Example, LabelledSet
-    from mmagent.feature_cache import FeatureCache
+    from mmagent.feature_cache import CachedFeatures, FeatureCache
 
 __all__ = ["Prepared", "prepare"]
 
@@ -109,8 +110,12 @@ def prepare(
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
     sources, media = _numbered(examples, sense)
-    kept = cache or FeatureCache()
-    seen = encode_shared(reader, model, sources, kept, accelerator=accelerator, progress=progress)
+    seen: Varied | CachedFeatures
+    if settings.augment:
+        seen = Varied(reader, model, sources, sum(len(media[at]) for at in range(len(train))))
+    else:
+        kept = cache or FeatureCache()
+        seen = encode_shared(reader, model, sources, kept, accelerator=accelerator, progress=progress)
     n_features = int(seen[0].values.shape[1]) if sources else 0
     known = labelled(agent.core, seen, train, media)
     start = begin(ground, chosen, settings, model.d_encoder, n_features, known, why)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError
+from mmagent.training.augmenting import Varied
 from mmagent.training.chosen import Chosen, agrees, choose, start_in_core
 from mmagent.training.combined import Combined
 from mmagent.training.families import AUTO
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.core import Core
     from mmagent.data import Example
-    from mmagent.feature_cache import CachedFeatures
     from mmagent.manifest import AdapterEntry
+    from mmagent.training.loop import Seen as Batches
     from mmagent.training.settings import TrainSettings
 
 __all__ = ["Ground", "Start", "begin", "fit_again", "labelled"]
@@ -181,7 +182,7 @@ def _answers(core: Core, answers: Sequence[str]) -> dict[str, Any]:
 
 
 def labelled(
-    core: Core, seen: CachedFeatures, examples: Sequence[Example], media: Mapping[int, Sequence[int]]
+    core: Core, seen: Batches, examples: Sequence[Example], media: Mapping[int, Sequence[int]]
 ) -> Labelled:
     """Pooled features and answers of examples; media: for each, by its place, the numbers of its own."""
     import torch
@@ -195,11 +196,14 @@ def labelled(
 
     numbers = [number for at in range(len(examples)) for number in media[at]]
     answers = [example.answer for at, example in enumerate(examples) for _ in media[at]]
-    pooled = (
-        torch.cat([seen.batch(part).pooled for part in _chunks(numbers)]) if numbers else torch.zeros(0, 0)
-    )
+    pooled = torch.cat(list(_pooled(seen, numbers))) if numbers else torch.zeros(0, 0)
     return Labelled(pooled, answers, spell)
 
 
-def _chunks(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK))
+def _pooled(seen: Batches, numbers: Sequence[int]) -> Iterator[Tensor]:
+    """Pooled features of media as they are, also where a run varies them."""
+    if isinstance(seen, Varied):
+        yield from (seen[number].pooled for number in numbers)
+        return
+    for at in range(0, len(numbers), CHUNK):
+        yield seen.batch(numbers[at : at + CHUNK]).pooled
