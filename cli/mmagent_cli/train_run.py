@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def carry_out(wish: Wish) -> None:
             found = train_memory.alone(
                 examples, agent, wish.settings, memory, wish.out, encoder=wish.encoder, bar=bar
             )
-            _report(wish, *found, examples)
+            _report(wish, *found, examples, wish.again())
             return say_where(wish.out)
         settings = wish.settings.changed({"adapter": rest})
         place = train_memory.aside(wish.out) if memory else wish.out
@@ -186,30 +187,42 @@ def _remember(wish: Wish, memory: AdapterFamily, examples: LabelledSet, agent: A
 
     trained = Agent(before, agent.core, wish.plugins)
     found = train_memory.joined(examples, trained, wish.settings, memory, wish.out, bar=Bar("tuning"))
-    _report(wish, *found, examples)
+    _report(wish, *found, examples, wish.again())
 
 
 def _conclude(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledSet) -> None:
-    """Report; then what has a closed form learns from the validation rows, too."""
+    """Report; then what has a closed form learns from the validation rows, too.
+
+    Where it will, only the run itself gives the figures of the report again, and that is what it says.
+    """
     from mmagent.training.run import finish
 
+    family = prepared.start.chosen.sense
+    changes = wish.settings.refit and family is not None and bool(family.fit)
     if wish.fsdp:
         failure.say(f"no report is written with --fsdp. mmagent eval --bundle {wish.out} makes one.")
     else:
-        _report(wish, done, prepared, examples)
+        command = ["mmagent", *sys.argv[1:]] if changes else wish.again()
+        _report(wish, done, prepared, examples, command)
     how = finish(prepared, done, wish.settings).told.get("refit")
     if how:
         print(f"Then fitted to all {len(prepared.train) + len(prepared.validation):,} examples: {how}.")
 
 
-def _report(wish: Wish, done: Trained | Remembered, prepared: Prepared | Gathered, data: LabelledSet) -> None:
+def _report(
+    wish: Wish,
+    done: Trained | Remembered,
+    prepared: Prepared | Gathered,
+    data: LabelledSet,
+    command: Sequence[str],
+) -> None:
     """Measure the bundle on its validation rows, say the verdict, and write the report.
 
     The bundle is there already, so what goes wrong here is told and is no failure of the command.
     """
     from mmagent.training.report import report_on
 
-    seed, command = wish.settings.seed, wish.again()
+    seed = wish.settings.seed
     try:
         with progress.stages() as advance:
             found = report_on(done, prepared, data, wish.report, seed=seed, command=command, progress=advance)

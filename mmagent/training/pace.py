@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from mmagent.errors import UserError
 
 if TYPE_CHECKING:
+    from mmagent.adapter import AdapterFamily
     from mmagent.agent import Agent
     from mmagent.data import Example, LabelledSet
     from mmagent.modality import Features
@@ -70,7 +71,7 @@ def measured_pace(labelled: LabelledSet, agent: Agent, settings: TrainSettings) 
     if not examples:
         return None
     try:
-        return _measured(agent, modality, settings, examples, raws, loading)
+        return _measured(agent, modality, settings, labelled.examples, examples, raws, loading)
     except UserError:  # the check says what is wrong with the rows; an estimate is not the place
         return None
 
@@ -79,10 +80,12 @@ def _measured(
     agent: Agent,
     modality: str,
     settings: TrainSettings,
+    wanted: Sequence[Example],
     examples: Sequence[Example],
     raws: Sequence[Any],
     loading: float,
 ) -> Pace:
+    """Time `examples`, a few of all that are `wanted`."""
     import torch
 
     from mmagent.core.score import target_losses
@@ -92,8 +95,7 @@ def _measured(
     _, encoder = agent.encoder(modality)
     batch = raws[:ROWS]
     encoding, features = _second_time(lambda: encode_evenly(encoder, batch, ROWS))
-    family = agent.plugins.adapters[settings.adapter]
-    config = {"n_features": int(features.values.shape[1])} if family.per_feature else {}
+    family, config = _family(agent, modality, settings, wanted, int(features.values.shape[1]))
     with torch.random.fork_rng(devices=[]):
         build = agent.plugins.resolve(family.build)
         adapter = build(config, encoder.d_encoder, agent.core.d_core).to(agent.core.device)
@@ -123,6 +125,25 @@ def _measured(
         judge=judging / len(rows),
         rows=len(rows),
     )
+
+
+def _family(
+    agent: Agent, modality: str, settings: TrainSettings, wanted: Sequence[Example], n_features: int
+) -> tuple[AdapterFamily, dict[str, Any]]:
+    """The family of the sense that would be trained, and its settings.
+
+    One that has to be fitted first is timed as a prefix of so many tokens: the passes through the core are
+    what takes time, and they are the same. Raises `UserError` where nothing of the sense would be trained.
+    """
+    from mmagent.training.start import Ground, for_answers
+
+    family = Ground(agent, modality, wanted, own_encoder=True).choose(settings)[0].sense
+    if family is None:
+        raise UserError(f"{settings.adapter} trains nothing of the sense.")
+    if family.per_answer:
+        n_tokens = for_answers(agent.core, [example.answer for example in wanted])["n_tokens"]
+        return agent.plugins.adapters["prefix"], {"n_tokens": n_tokens}
+    return family, {"n_features": n_features} if family.per_feature else {}
 
 
 def _through(adapter: Any, features: Features, agent: Agent) -> Any:

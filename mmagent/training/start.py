@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mmagent.training.loop import Seen as Batches
     from mmagent.training.settings import TrainSettings
 
-__all__ = ["Ground", "Start", "begin", "fit_again", "labelled"]
+__all__ = ["Ground", "Start", "begin", "fit_again", "for_answers", "labelled"]
 
 LONGEST = 16  # soft tokens at most for one answer
 SHORTEST = 4
@@ -160,7 +160,7 @@ def _of_sense(
     assert family is not None
     config: dict[str, Any] = {"n_features": n_features} if family.per_feature else {}
     if family.per_answer:
-        config |= _answers(agent.core, rows.answers)
+        config |= for_answers(agent.core, rows.answers)
     torch.manual_seed(settings.seed)
     build = agent.plugins.resolve(family.build)
     made = cast("nn.Module", build({**config, **options}, d_encoder, agent.core.d_core))
@@ -174,7 +174,7 @@ def _goes_on(entry: AdapterEntry, family: AdapterFamily, settings: TrainSettings
     return settings.keep and own_encoder and entry.family == family.name and not family.per_answer
 
 
-def _answers(core: Core, answers: Sequence[str]) -> dict[str, Any]:
+def for_answers(core: Core, answers: Sequence[str]) -> dict[str, Any]:
     """The settings of a family that is made for its answers."""
     distinct = sorted({answer.strip() for answer in answers})
     longest = max(len(core.tokens.follow(f" {answer}")) for answer in distinct)

@@ -91,6 +91,7 @@ def test_a_trained_bundle_is_measured_and_knows_its_own_rows(call, here, tiny_bu
         1,
         "--validations",
         1,
+        "--no-refit",
     )
     assert trained.code == 0, trained.err
     assert "the report is in mine-report" in trained.err

@@ -224,7 +224,7 @@ def test_a_loss_that_is_no_number_stops_and_says_the_step(call, here, monkeypatc
 
     monkeypatch.setattr(ImageEncoder, "encode", some_nan)
     before = contents(here)
-    done = train(call, "--seed", "1")
+    done = train(call, "--seed", "1", "--adapter", "prefix")
     assert done.code == 2
     assert done.err.count("\n") == 1
     assert "no number at step " in done.err

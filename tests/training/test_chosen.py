@@ -111,16 +111,17 @@ def test_a_bundle_keeps_what_was_trained(tiny_bundle: Path, data: Any, tmp_path:
 def test_training_goes_on_from_what_is_in_the_core(tiny_bundle: Path, data: Any, tmp_path: Path) -> None:
     first = trained(data, Agent.load(tiny_bundle), tmp_path / "a", "lora", adapter_options="r=4")
     agent = Agent.load(first.path)
-    start = prepared(data, agent, "lora")
-    assert start.began_as == "the bundle's own lora"
+    begun = prepared(data, agent, "lora")
+    assert begun.start.began_as == "the bundle's own lora"
     own = read_tensors(first.path / "core-adapter.safetensors")
-    assert all(torch.equal(own[n], t) for n, t in start.core_adapter.state_dict().items())  # type: ignore[union-attr]
+    inside: Any = begun.start.core_adapter
+    assert all(torch.equal(own[name], tensor) for name, tensor in inside.state_dict().items())
     for adapter, options in (("ia3", ""), ("lora", "r=8")):
         with pytest.raises(UserError, match=r"has an adapter already \(lora, r=4 .*--no-keep"):
             prepared(data, agent, adapter, adapter_options=options)
     fresh = prepared(data, agent, "ia3", keep=False)
-    assert fresh.began_as == "a fresh ia3"
-    assert agent.core.adapter is fresh.core_adapter
+    assert fresh.start.began_as == "a fresh ia3"
+    assert agent.core.adapter is fresh.start.core_adapter
 
 
 def test_training_the_sense_alone_keeps_what_is_in_the_core(
@@ -128,8 +129,8 @@ def test_training_the_sense_alone_keeps_what_is_in_the_core(
 ) -> None:
     first = trained(data, Agent.load(tiny_bundle), tmp_path / "a", "lora")
     agent = Agent.load(first.path)
-    start = prepared(data, agent, "prefix")
-    assert {name.partition(".")[0] for name, *_ in start.parameters()} == {"image"}
+    begun = prepared(data, agent, "prefix")
+    assert {name.partition(".")[0] for name, *_ in begun.parameters()} == {"image"}
     second = trained(data, agent, tmp_path / "b", "prefix")
     assert second.core_adapter == first.core_adapter
     name = "core-adapter.safetensors"
@@ -140,18 +141,20 @@ def test_training_the_sense_alone_keeps_what_is_in_the_core(
 def test_what_an_earlier_run_left_in_the_core_is_taken_out(tiny_bundle: Path, data: Any) -> None:
     agent = Agent.load(tiny_bundle)
     prepared(data, agent, "lora")
-    start = prepared(data, agent, "prefix")
+    begun = prepared(data, agent, "prefix")
     assert agent.core.adapter is None
-    assert start.core_adapter is None
+    assert begun.start.core_adapter is None
 
 
 def test_the_options_of_a_sense_family_are_used(tiny_bundle: Path, data: Any) -> None:
     agent = Agent.load(tiny_bundle)
-    start = prepared(data, agent, "prefix+lora", adapter_options="prefix.n_tokens=5 lora.r=2")
-    assert start.sense_adapter.n_tokens == 5
-    assert start.core_adapter.config["r"] == 2  # type: ignore[union-attr, index]
+    begun = prepared(data, agent, "prefix+lora", adapter_options="prefix.n_tokens=5 lora.r=2")
+    assert begun.start.sense_adapter.n_tokens == 5
+    inside: Any = begun.start.core_adapter
+    assert inside.config["r"] == 2
     assert (
-        prepared(data, agent, "prefix", adapter_options="n_tokens=2").began_as == "the bundle's own adapter"
+        prepared(data, agent, "prefix", adapter_options="n_tokens=2").start.began_as
+        == "the bundle's own adapter"
     )
 
 
