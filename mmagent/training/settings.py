@@ -16,7 +16,7 @@ from mmagent.errors import UserError, did_you_mean
 
 __all__ = ["AUTO", "WORDS", "TrainSettings", "field_help", "from_toml"]
 
-AUTO = 0
+AUTO = -1
 """The batch size that stands for the largest that fits; `budget.settled` puts a number in its place."""
 WORDS: dict[str, dict[str, int]] = {"batch_size": {"auto": AUTO}}
 """Words that stand for a number, by setting."""
