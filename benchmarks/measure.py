@@ -26,9 +26,11 @@ __all__ = [
     "add_options",
     "demand_equal",
     "figures_from",
+    "find_shared",
     "in_turns",
     "milliseconds",
     "mmagent",
+    "python_path",
     "run",
     "script",
     "timed",
@@ -177,10 +179,20 @@ def demand_equal(ours: Sequence[object], theirs: Sequence[object], what: str) ->
         )
 
 
-def script(about: str, measure: Callable[[Namespace], list[Figure]], arguments: Sequence[str] | None) -> int:
-    """The command line that all scripts share: measure, and print a table or, for the runner, JSON."""
+def script(
+    about: str,
+    measure: Callable[[Namespace], list[Figure]],
+    arguments: Sequence[str] | None,
+    *,
+    more: Callable[[ArgumentParser], None] = lambda parser: None,
+) -> int:
+    """The command line that all scripts share: measure, and print a table or, for the runner, JSON.
+
+    `more` adds options that one script alone has.
+    """
     parser = ArgumentParser(description=about.splitlines()[0])
     add_options(parser)
+    more(parser)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     given = parser.parse_args(arguments)
     try:
@@ -211,6 +223,18 @@ def figures_from(text: str) -> list[Figure]:
     """The figures that a script printed with ``--json``."""
     rows: list[dict[str, Any]] = json.loads(text)
     return [Figure(**row) for row in rows]
+
+
+def python_path() -> dict[str, str]:
+    """What a process needs in order to find the benchmarks, whatever this one was told to find."""
+    places = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+
+
+def find_shared(folder: str) -> Path | None:
+    """A folder of the material beside the checkout, or where MMAGENT_SHARED says; None if it is not there."""
+    base = Path(os.environ.get("MMAGENT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    return base / folder if (base / folder).is_dir() else None
 
 
 def milliseconds(seconds: float) -> str:

@@ -1,33 +1,61 @@
-"""What an adapter family is: a way to carry features into the core that a plugin can add.
+"""What an adapter family is: a way to carry features into the core, or to let it bend, that a plugin can add.
 
 A plugin registers one light `AdapterFamily`; the function it names by dotted path builds the module when a
-bundle asks for the family.
+bundle asks for the family. There are two kinds: a family of a sense makes soft tokens of an encoder's
+features (`Build`); one that goes `into_core` puts trained parts into the frozen core itself
+(`BuildIntoCore`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from mmagent.memory import MemorySettings
+
 
 @dataclass(frozen=True)
 class AdapterFamily:
     """One family of adapters, as a plugin announces it.
 
-    name   the word a bundle names it by, such as `prefix`
+    name   the word a bundle names it by, such as `prefix`; without a `+`, which combines families
     help   one line for people
     build  dotted path `package.module:function` of a `Build`, imported on first use
     per_feature  whether its settings need `n_features`, the number of features of one input
+    per_answer   whether its settings need `answers`, the distinct answers of the data, sorted, and
+                 `n_tokens`, enough for the longest of them
+    fit    dotted path of a `Fit`: what of it can be fitted to labelled features at once, without the core;
+           "" where there is nothing of the kind
+    remembers    whether it trains nothing and keeps the labelled examples as shots: `build` is a `KeySpaces`
+    into_core    whether it lets the core bend: `build` is a `BuildIntoCore` then
     """
 
     name: str
     help: str
     build: str
     per_feature: bool = False
+    per_answer: bool = False
+    fit: str = ""
+    remembers: bool = False
+    into_core: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Labelled features, as a `Fit` sees them.
+
+    pooled   (N, d_encoder) float32, one row for each input
+    answers  (N,) what is to be said of it
+    spell    a text as the core's embeddings of its tokens, (n, d_core)
+    """
+
+    pooled: Tensor
+    answers: Sequence[str]
+    spell: Callable[[str], Tensor]
 
 
 class Adapter(Protocol):
@@ -45,3 +73,50 @@ class Build(Protocol):
 
     def __call__(self, config: Mapping[str, Any], d_encoder: int, d_core: int) -> nn.Module:
         """A new adapter. Raises `UserError` for an unknown or impossible setting."""
+
+
+class Fit(Protocol):
+    """What an `AdapterFamily` may name beside `build`: the part of training that needs no gradient."""
+
+    def __call__(self, adapter: nn.Module, rows: Labelled, *, seed: int, again: bool) -> str:
+        """Fit in place, the same for the same seed; say in a few words how.
+
+        again: gradients have trained the rest since; fit only what they never touch. Raises `UserError`.
+        """
+
+
+class KeySpaces(Protocol):
+    """What an `AdapterFamily` with `remembers` names: ways to make keys of features, to choose from."""
+
+    def __call__(self, pooled: Tensor) -> Mapping[str, MemorySettings]:
+        """Settings by a word for people, each with a mean, a projection or neither.
+
+        pooled (M, d): the features of the training media. Labels are not given, and nothing is trained.
+        """
+
+
+class CoreAdapter(Protocol):
+    """Trained parts inside of a core; an `nn.Module` whose parameters are those parts and nothing else.
+
+    Its `train()` and `eval()` reach them where they stand (a dropout of theirs is active in training only).
+    `config` builds the same again: what was left to the family's choice is written out in it.
+    """
+
+    config: dict[str, Any]
+
+    def merge(self) -> None:
+        """Fold the parts into the core's weights and take them out. Raises `UserError` if that cannot be."""
+
+    def remove(self) -> None:
+        """Take the parts out; the core is as it was."""
+
+
+class BuildIntoCore(Protocol):
+    """What an `AdapterFamily` with `into_core` names: it builds itself into a core's model, in place.
+
+    The model's own tensors keep their values, and a fresh adapter changes none of its outputs. The same
+    config builds the same shapes in the same places of the same architecture.
+    """
+
+    def __call__(self, config: Mapping[str, Any], model: nn.Module) -> nn.Module:
+        """The adapter, a `CoreAdapter`. Raises `UserError` for an unknown or impossible setting."""

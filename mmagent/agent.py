@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ from mmagent.shotset import Perceived
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from mmagent.bundle import Bundle
-    from mmagent.core import Core, Soft
+    from mmagent.core import ChoiceScore, Core, Soft
+    from mmagent.feature_store import FeatureStore
     from mmagent.modality import Encoder, Features, Reader
     from mmagent.plugins import Plugins
 
@@ -45,9 +48,14 @@ class Agent:
         trust_remote_code: bool = False,
         before_use: Callable[[], None] | None = None,
     ) -> None:
-        """Wake a bundle that was opened and a core that was loaded; `Agent.load` does both."""
-        from mmagent.core import PrefixCache
+        """Wake a bundle that was opened and a core that was loaded; `Agent.load` does both.
 
+        The core gets the adapter that the bundle keeps for it, and must have no other. Raises UserError.
+        """
+        from mmagent.core import PrefixCache
+        from mmagent.core_adapter import wake
+
+        wake(bundle, core, plugins)
         self.bundle, self.core, self.plugins = bundle, core, plugins
         self._senses = Senses(
             bundle,
@@ -68,13 +76,16 @@ class Agent:
         core: str | Path | None = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        load_in: str | None = None,
         trust_remote_code: bool = False,
         plugins: Plugins | None = None,
     ) -> Agent:
         """Load a bundle by name or path.
 
         `core` puts another core in the place of the bundle's own; it answers questions in words, and
-        questions with media only if it has the very weights that the bundle's adapters were trained for.
+        questions with media only if it has the very weights that the bundle's adapters were trained for. A
+        bundle that keeps an adapter for the core itself takes only a core of those weights.
+        `load_in` "8bit" or "4bit" quantises the core; adapters stay as they are.
         Raises UserError for an unknown or damaged bundle, core, device or dtype.
         """
         from mmagent.bundle import Bundle, find_bundle
@@ -82,10 +93,16 @@ class Agent:
 
         plugins = plugins or load_plugins()
         opened = Bundle.open(find_bundle(bundle, plugins.bundles))
+        if core is not None and opened.core_adapter is not None:
+            demand_own_core(opened, core)
         from mmagent.core import Core
 
         loaded = Core.load(
-            core or opened.core, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+            core or opened.core,
+            device=device,
+            dtype=dtype,
+            load_in=load_in,
+            trust_remote_code=trust_remote_code,
         )
         before_use = None
         if core is not None:
@@ -122,14 +139,14 @@ class Agent:
             question: as a person would type it. shots: answered examples: a .jsonl or .csv file, a folder
             with one folder per answer, or a list of `Shot`s
                 or mappings such as ``{"image": "a.png", "answer": "dax"}``.
-            choices: score these answers instead of generating one. memory: whether near shots vote for their
-            answers (on when there are shots). prompt: a template by name (caption, vqa, fewshot, naming,
-            choices) or a file of your own. max_tokens: the longest answer. temperature: 0 takes the likeliest
-            token; above, tokens are drawn, by `top_p` and `seed`. top_p: draw from the likeliest tokens that
-            together have this probability. seed: of the draw, and of the choice of shots where they cannot be
-            compared with the question. context_shots: at most so many shots stand in the prompt (0: memory
-            alone); default 32, or as many as fit. on_text: called with pieces of the answer as they become
-            certain. media: sources by modality: ``image="x.jpg"`` or a list of them.
+            choices: score these answers instead of generating one. memory: whether near shots, those given
+            and those the bundle keeps, vote for their answers. prompt: a template by name (caption, vqa,
+            fewshot, naming, choices) or a file of your own. max_tokens: the longest answer. temperature: 0
+            takes the likeliest token; above, tokens are drawn, by `top_p` and `seed`. top_p: draw from the
+            likeliest tokens that together have this probability. seed: of the draw, and of the choice of
+            shots where they cannot be compared with the question. context_shots: at most so many shots stand
+            in the prompt (0: memory alone); default 32, or as many as fit. on_text: called with pieces of the
+            answer as they become certain. media: sources by modality: ``image="x.jpg"`` or a list of them.
 
         Raises UserError for what cannot be read, and for a modality that the bundle has no sense for.
         """
@@ -165,6 +182,66 @@ class Agent:
         found = self._answers(requests, options, max(1, batch_size), None, progress)
         return [found[at] for at in range(len(requests))]
 
+    def likelihoods(
+        self,
+        requests: Sequence[Request],
+        answers: Sequence[str],
+        *,
+        batch_size: int = 32,
+        progress: Callable[[int, int], None] | None = None,
+        memory: bool = True,
+        prompt: str | Path | None = None,
+        seed: int = 0,
+        context_shots: int | None = None,
+    ) -> list[ChoiceScore | UserError]:
+        """How probable a given answer to each request is: what a perplexity is made of.
+
+        The prompts are those of `ask_many`. What is wrong with one request comes back in its place.
+        """
+        options = Options(memory, prompt, seed=seed, context_shots=context_shots)
+        self._composer.check(options)
+        jobs, errors = self._composed(requests, options, batch_size)
+        found: dict[int, ChoiceScore | UserError] = {**errors}
+        for batch in batches(jobs, batch_size):
+            found.update(self._decoder.likelihood(batch, answers))
+            if progress is not None:
+                progress(len(found), len(requests))
+        return [found[at] for at in range(len(requests))]
+
+    def read(
+        self,
+        request: Request,
+        *,
+        memory: bool = True,
+        prompt: str | Path | None = None,
+        seed: int = 0,
+        context_shots: int | None = None,
+    ) -> Composed:
+        """What the core reads for a request, media and shots in their places. Raises UserError."""
+        [found] = self.read_many(
+            [request], memory=memory, prompt=prompt, seed=seed, context_shots=context_shots
+        )
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    def read_many(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int = 32,
+        memory: bool = True,
+        prompt: str | Path | None = None,
+        seed: int = 0,
+        context_shots: int | None = None,
+    ) -> list[Composed | UserError]:
+        """What the core reads for each request, as `ask_many` asks it, or what is wrong with it."""
+        options = Options(memory, prompt, seed=seed, context_shots=context_shots)
+        self._composer.check(options)
+        jobs, errors = self._composed(requests, options, batch_size)
+        found: dict[int, Composed | UserError] = {**errors} | {job.index: job.composed for job in jobs}
+        return [found[at] for at in range(len(requests))]
+
     def shots(self, shots: ShotsLike) -> Sequence[Shot]:
         """Shots from a file, a folder, or one by one; what `ask` does with its `shots`. Raises UserError."""
         if isinstance(shots, str | Path):
@@ -175,12 +252,33 @@ class Agent:
         """The encoder's features of sources: what training and the shot memory see. Raises UserError."""
         return self._senses.features(modality, sources)
 
+    def memory_keys(self, modality: str, sources: Sequence[object]) -> Tensor:
+        """(N, d_key) what the shot memory compares sources by: unit vectors, the bundle's whitening applied.
+
+        Each source is encoded once; questions about it, and shots, find it known. Raises UserError.
+        """
+        import torch
+
+        percepts = []
+        for percept in self._senses.perceive(modality, sources):
+            if isinstance(percept, UserError):
+                raise percept
+            percepts.append(percept.pooled)
+        return self._senses.memory_settings(modality).keys(torch.stack(percepts))
+
     def encoder(self, modality: str, location: str | None = None) -> tuple[Reader, Encoder]:
         """What reads and what encodes a modality: the bundle's own encoder, or the one at `location`.
 
         Raises UserError for a modality without a sense, and for an encoder that does not load.
         """
         return self._senses.encoder(modality, location)
+
+    def reading_from(self, store: FeatureStore) -> AbstractContextManager[None]:
+        """Within this block features come out of a `FeatureCache` where it has them, and go into it where
+
+        with agent.reading_from(FeatureCache()): agent.ask_many(...)
+        """
+        return self._senses.reading_from(store)
 
     def prefix(self, modality: str, source: object) -> Soft:
         """The prefix that stands in the prompt for a source. Raises UserError."""
@@ -193,17 +291,20 @@ class Agent:
             )
         return percept.soft
 
-    def compose(self, request: Request, modality: str, prefixes: Sequence[Soft]) -> Composed:
+    def compose(
+        self, request: Request, modality: str, prefixes: Sequence[Soft], *, prompt: str | None = None
+    ) -> Composed:
         """What the core reads for a request whose media are given as prefixes already, shots aside.
 
-        Training and inspection see through this the very prompt that `ask` makes. Raises UserError.
+        Training and inspection see through this the very prompt that `ask` makes. `prompt`: a template that
+        is used in any case. Raises UserError.
         """
         import torch
 
         from mmagent.senses import Percept
 
         percepts = [Percept(modality, soft.key, torch.zeros(0), soft) for soft in prefixes]
-        return self._composer.compose(request, percepts, None, Options(memory=False))
+        return self._composer.compose(request, percepts, None, Options(memory=False, prompt=prompt))
 
     def _answers(
         self,
@@ -215,8 +316,8 @@ class Agent:
     ) -> dict[int, Answer | UserError]:
         """Answers and errors by the request's index."""
         self._composer.check(options)
-        found: dict[int, Answer | UserError] = {}
-        jobs = self._composed(requests, options, batch_size, found)
+        jobs, errors = self._composed(requests, options, batch_size)
+        found: dict[int, Answer | UserError] = {**errors}
         for batch in batches(jobs, batch_size):
             found.update(self._decoder.answer(batch, options, on_text))
             if progress is not None:
@@ -226,25 +327,22 @@ class Agent:
         return found
 
     def _composed(
-        self,
-        requests: Sequence[Request],
-        options: Options,
-        batch_size: int,
-        found: dict[int, Answer | UserError],
-    ) -> list[Job]:
-        """Perceive all media, a batch at a time, and make the prompts; errors go to `found`."""
+        self, requests: Sequence[Request], options: Options, batch_size: int
+    ) -> tuple[list[Job], dict[int, UserError]]:
+        """Perceive all media, a batch at a time, and make the prompts; errors by the request's index."""
         start = time.perf_counter()
         perceived = Perceived(self._senses, requests, batch_size)
         encode = (time.perf_counter() - start) / max(1, len(requests))
-        jobs = []
+        jobs: list[Job] = []
+        errors: dict[int, UserError] = {}
         for index, request in enumerate(requests):
             start = time.perf_counter()
             try:
                 percepts, shots = perceived.of(request)
                 composed = self._composer.compose(request, percepts, shots, options)
             except UserError as error:
-                found[index] = error
+                errors[index] = error
                 continue
             seconds = {"encode": encode, "prompt": time.perf_counter() - start}
             jobs.append(Job(index, composed, seconds))
-        return jobs
+        return jobs, errors

@@ -3,8 +3,10 @@
     bundle.json              the manifest: names, settings, scores, and the sha256 of every file
     README.md                the card, for people
     core/                    the core, unless the manifest names another by path or hub id
+    core-adapter.safetensors what is built into the core, where it bends (LoRA)
     <sense>/encoder/         the sense's encoder, unless named by path or hub id
     <sense>/adapter.safetensors, <sense>/memory.safetensors
+    <sense>/shots.safetensors, <sense>/shots.json
 
 A bundle is checked before anything is read from it (`Bundle.open`) and appears whole or not at all
 (`Bundle.write`). Nothing here imports torch before tensors are asked for.
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mmagent.adapter import AdapterFamily
 from mmagent.errors import UserError, did_you_mean
 from mmagent.files import inside, list_files, staged, verify
-from mmagent.manifest import FORMAT, MANIFEST, Manifest, Sense, read_manifest
+from mmagent.manifest import FORMAT, MANIFEST, AdapterEntry, Manifest, Sense, read_manifest
 from mmagent.source import BundleSource as BundleSource
 from mmagent.tensors import load_strictly, read_tensors, write_tensors
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     Part = Path | bytes | str | Mapping[str, Tensor]
 
 CARD = "README.md"
+CORE_ADAPTER = "core-adapter.safetensors"
 
 
 @dataclass(frozen=True)
@@ -120,16 +123,25 @@ class Bundle(Manifest):
             raise UserError(
                 f"bundle {self.name!r} has no adapter for {sense!r}; it serves the shot memory only."
             )
-        if entry.family not in plugins.adapters:
-            near = did_you_mean(entry.family, plugins.adapters)
+        family = self.family(entry, plugins)
+        if family.into_core:
             raise UserError(
-                f"bundle {self.name!r} needs the adapter family {entry.family!r}, which no plugin brings. "
-                f"There are: {', '.join(plugins.adapters) or 'none'}.{near} Install what brings it."
+                f"bundle {self.name!r} names the adapter family {family.name!r} for {sense!r}, which goes "
+                f'into a core. It belongs under "core" in {MANIFEST}.'
             )
-        build = plugins.resolve(plugins.adapters[entry.family].build)
-        module: nn.Module = build(entry.config, d_encoder, d_core)
+        module: nn.Module = plugins.resolve(family.build)(entry.config, d_encoder, d_core)
         load_strictly(module, self.path / entry.weights)
         return module.eval().requires_grad_(trainable)
+
+    def family(self, entry: AdapterEntry, plugins: AdapterSource) -> AdapterFamily:
+        """The family of an adapter. Raises `UserError` where nobody brings it, with those there are."""
+        if entry.family in plugins.adapters:
+            return plugins.adapters[entry.family]
+        near = did_you_mean(entry.family, plugins.adapters)
+        raise UserError(
+            f"bundle {self.name!r} needs the adapter family {entry.family!r}, which no plugin brings. "
+            f"There are: {', '.join(plugins.adapters) or 'none'}.{near} Install what brings it."
+        )
 
     def load_memory(self, sense: str) -> dict[str, Any]:
         """Settings of the shot memory of a sense: numbers as they stand, named tensors loaded.

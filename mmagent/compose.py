@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmagent.errors import UserError
 from mmagent.prompts import PromptShot, Rendered, check_template, render, template_uses
 from mmagent.request import Request
+from mmagent.shotset import ShotSet, signature
 
 if TYPE_CHECKING:
     from mmagent.bundle import Bundle
     from mmagent.core import Core, Soft
     from mmagent.memory import Vote
     from mmagent.senses import Percept, Senses
-    from mmagent.shotset import ShotSet
 
-__all__ = ["Composed", "Composer", "Options"]
+__all__ = ["Codec", "Composed", "Composer", "Options"]
 
 DEFAULT_QUESTION = "What is this?"
 CONTEXT_SHOTS = 32  # more shots make a prompt slow to read, not better; all of them are in the memory
@@ -41,7 +42,10 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Composed:
-    """A question, ready for the core."""
+    """A question, ready for the core.
+
+    asked  the question that shots are compared with;  codec  how their answers are written after the prompt
+    """
 
     prompt: list[str | Soft]
     length: int
@@ -50,6 +54,8 @@ class Composed:
     template: str
     n_shots: int
     write_answer: Callable[[str], str]
+    asked: str
+    codec: Codec
     vote: Vote | None = None
     choices: tuple[str, ...] | None = None
     shot_set: ShotSet | None = field(default=None, repr=False)
@@ -62,6 +68,7 @@ class Composer:
         self._core, self._senses = core, senses
         self._bundle = bundle
         self._chats = core.chat("x") != "x"
+        self._own = ShotSet((), senses.stored)
 
     def check(self, options: Options) -> None:
         """Raise UserError for options that no question could be answered with."""
@@ -77,17 +84,17 @@ class Composer:
         self, request: Request, percepts: Sequence[Percept], shots: ShotSet | None, options: Options
     ) -> Composed:
         """Make the prompt of one request from its perceived media and shots. Raises UserError."""
-        question = self._question(request, shots, options)
+        question = self._question(request, percepts, shots, options)
         self._demand_content(request, percepts, shots, question, options)
         template = self._template(request, shots, question, options)
         rendered, n_shots, length = self._fitted(request, percepts, shots, question, template, options)
         stop = () if self._chats else rendered.stop  # a chat core ends its turn itself
+        asked = "" if template == "caption" else question or self._default_question
+        codec = Codec(self._core, template, rendered, stop)
         vote = None
-        if shots and percepts and options.memory:
-            asked = "" if template == "caption" else question or self._default_question
-            codec = _Codec(self._core, rendered, stop)
-            codec_key = (template, codec.tail, stop)
-            vote = shots.vote(percepts, asked, codec, codec_key, self._senses.memory_settings)
+        if percepts and options.memory:
+            voters = shots or self._own
+            vote = voters.vote(percepts, asked, codec, codec.key, self._senses.memory_settings)
         return Composed(
             prompt=rendered.parts,
             length=length,
@@ -96,6 +103,8 @@ class Composer:
             template=Path(template).stem,
             n_shots=n_shots,
             write_answer=rendered.write_answer,
+            asked=asked,
+            codec=codec,
             vote=vote,
             choices=tuple(request.choices) if request.choices else None,
             shot_set=shots,
@@ -105,10 +114,16 @@ class Composer:
     def _default_question(self) -> str:
         return str(self._bundle.prompts.get("default_question", DEFAULT_QUESTION))
 
-    def _question(self, request: Request, shots: ShotSet | None, options: Options) -> str | None:
+    def _question(
+        self, request: Request, percepts: Sequence[Percept], shots: ShotSet | None, options: Options
+    ) -> str | None:
         """What is asked: as typed; else what the shots asked; else None, which is a description."""
         if request.question:
             return request.question
+        if options.prompt is None and options.memory and percepts and not shots:
+            stored = self._senses.stored(signature(percepts))
+            if stored is not None and stored.question is not None:
+                return stored.question
         if options.prompt is None and shots:
             asked = {ready.shot.question for ready in shots.shots}
             return (asked.pop() if len(asked) == 1 else None) or self._default_question
@@ -129,7 +144,8 @@ class Composer:
                 f"there is nothing to ask about: give a question{f', or {senses}' if senses else ''}."
             )
         silent = [percept.modality for percept in percepts if percept.soft is None]
-        if silent and not (shots and options.memory):
+        heard = options.memory and (shots or self._senses.stored(signature(percepts)))
+        if silent and not heard:
             raise UserError(
                 f"bundle {self._bundle.name!r} has no adapter for {silent[0]!r}: it knows it by shots only. "
                 "Give shots, and leave the memory on."
@@ -207,20 +223,29 @@ class Composer:
         return limit - max(len(self._core.tokens.follow(f" {choice}")) for choice in request.choices)
 
 
-class _Codec:
-    """How answers are written in tokens after one kind of prompt, and how they end."""
+class Codec:
+    """How answers are written in tokens after one kind of prompt, and how they end.
 
-    def __init__(self, core: Core, rendered: Rendered[Soft], stop: Sequence[str]) -> None:
+    Equal `key`s mean that answers are written alike.
+    """
+
+    def __init__(self, core: Core, template: str, rendered: Rendered[Soft], stop: tuple[str, ...]) -> None:
         last = rendered.parts[-1]
         self.tail = last[-TAIL:] if isinstance(last, str) else ""
+        self.key = (template, self.tail, stop)
         self._follow: Callable[..., list[int]] = core.tokens.follow
         self._write = rendered.write_answer
-        ends = [self._follow(text)[0] for text in stop if text]
-        self.end_ids = [*ends, *sorted(core.eos)] or self._follow("\n")[:1]
+        self._stop, self._eos = stop, sorted(core.eos)
 
-    def encode(self, answer: str) -> list[int]:
-        """Ids of an answer as `Core.score` would read it after the prompt."""
-        text = self._write(answer)
+    @cached_property
+    def end_ids(self) -> list[int]:
+        """Ids that end an answer."""
+        ends = [self._follow(text)[0] for text in self._stop if text]
+        return [*ends, *self._eos] or self._follow("\n")[:1]
+
+    def encode(self, answer: str, *, closed: bool = False) -> list[int]:
+        """Ids of an answer as `Core.score` would read it after the prompt; closed: with what ends it."""
+        text = self._write(answer) + (self._stop[0] if closed and self._stop else "")
         if not self.tail[-1:].isspace():
             text = f" {text}"
         return self._follow(text, before=self.tail)

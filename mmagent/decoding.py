@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mmagent.answer import Answer, calibrate, calibration_for, choice_probabilities, mean_probability
 from mmagent.compose import Composed, Options
@@ -21,6 +21,7 @@ __all__ = ["Decoder", "Job", "batches"]
 SHARED = 8  # requests that share their shots are batched by themselves from this many on
 
 OnText = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -42,30 +43,40 @@ class Decoder:
         self, batch: Sequence[Job], options: Options, on_text: OnText | None
     ) -> dict[int, Answer | UserError]:
         """Answer one batch; where it is too much for the memory, or one prompt too long, in smaller ones."""
-        import torch
 
-        start = time.perf_counter()
-        try:
-            answers = self._answered(batch, options, on_text)
-        except (UserError, torch.OutOfMemoryError) as error:
-            if len(batch) == 1:
-                if isinstance(error, UserError):
-                    return {batch[0].index: error}
-                raise
-            half = len(batch) // 2
-            return self.answer(batch[:half], options, on_text) | self.answer(batch[half:], options, on_text)
-        seconds = (time.perf_counter() - start) / len(batch)
-        return {
-            job.index: _timed(answer, {**job.seconds, "decode": seconds})
-            for job, answer in zip(batch, answers, strict=True)
-        }
+        def run(part: Sequence[Job]) -> list[Answer]:
+            start = time.perf_counter()
+            answers = self._answered(part, options, on_text)
+            seconds = (time.perf_counter() - start) / len(part)
+            return [
+                _timed(answer, {**job.seconds, "decode": seconds})
+                for job, answer in zip(part, answers, strict=True)
+            ]
+
+        return _in_halves(batch, run)
+
+    def likelihood(self, batch: Sequence[Job], answers: Sequence[str]) -> dict[int, ChoiceScore | UserError]:
+        """How probable each job's answer is, by the job's index, which is its place in `answers`, too."""
+
+        def run(part: Sequence[Job]) -> list[ChoiceScore]:
+            composed = [job.composed for job in part]
+            texts = [[job.composed.write_answer(answers[job.index])] for job in part]
+            mixers = [one.vote for one in composed]
+            prompts = [one.prompt for one in composed]
+            scores = self._core.score(prompts, texts, cache=self._kept(composed), mixers=mixers)
+            return [own[0] for own in scores]
+
+        return _in_halves(batch, run)
+
+    def _kept(self, composed: Sequence[Composed]) -> PrefixCache | None:
+        """The cache, where its states will be of use: for a single prompt, and for prompts with shots."""
+        return self._cache if len(composed) == 1 or any(one.n_shots for one in composed) else None
 
     def _answered(self, batch: Sequence[Job], options: Options, on_text: OnText | None) -> list[Answer]:
         composed = [job.composed for job in batch]
         prompts = [one.prompt for one in composed]
         mixers = [one.vote for one in composed]
-        keep = len(batch) == 1 or any(one.n_shots for one in composed)
-        cache = self._cache if keep else None
+        cache = self._kept(composed)
         if composed[0].choices is not None:
             written = [[one.write_answer(text) for text in one.choices or ()] for one in composed]
             scores = self._core.score(prompts, written, cache=cache, mixers=mixers)
@@ -147,11 +158,17 @@ class _Stream:
 
 
 def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
-    """Cut jobs into batches of one kind and like length; jobs that share shots stay together."""
+    """Cut jobs into batches of one kind and like length; jobs that share shots stay together.
+
+    Where only a few share theirs, they take turns: the first of each come first, batched with one another,
+    and what they read of their shots serves the rest.
+    """
     members: dict[int, int] = {}
+    turns: dict[int, int] = {}
     for job in jobs:
         if job.composed.n_shots:
-            members[id(job.composed.shot_set)] = members.get(id(job.composed.shot_set), 0) + 1
+            turns[job.index] = members.get(id(job.composed.shot_set), 0)
+            members[id(job.composed.shot_set)] = turns[job.index] + 1
 
     def kind(job: Job) -> tuple[bool, tuple[str, ...], str, int]:
         shared = id(job.composed.shot_set) if members.get(id(job.composed.shot_set), 0) >= SHARED else 0
@@ -161,9 +178,25 @@ def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
     for job in jobs:
         groups.setdefault(kind(job), []).append(job)
     for group in groups.values():
-        group.sort(key=lambda job: (job.composed.length, job.index))
+        few = kind(group[0])[-1] == 0
+        group.sort(key=lambda job: (few and turns.get(job.index, 0), job.composed.length, job.index))
         for at in range(0, len(group), batch_size):
             yield group[at : at + batch_size]
+
+
+def _in_halves(batch: Sequence[Job], run: Callable[[Sequence[Job]], list[T]]) -> dict[int, T | UserError]:
+    """What `run` makes of the jobs, by index; a batch is halved until it fits, and one's error is its own."""
+    import torch
+
+    try:
+        return dict(zip((job.index for job in batch), run(batch), strict=True))
+    except (UserError, torch.OutOfMemoryError) as error:
+        if len(batch) == 1:
+            if isinstance(error, UserError):
+                return {batch[0].index: error}
+            raise
+        half = len(batch) // 2
+        return _in_halves(batch[:half], run) | _in_halves(batch[half:], run)
 
 
 def _timed(answer: Answer, seconds: dict[str, float]) -> Answer:

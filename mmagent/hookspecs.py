@@ -3,10 +3,7 @@
 A plugin is a light module named by an entry point in the group ``mmagent``. It describes what it brings and
 names the heavy halves by dotted path (``"package.module:attribute"``); they are imported on first use:
 
-    from mmagent.hookspecs import hookimpl
-    from mmagent.modality import Modality
-
-    @hookimpl
+    @mmagent.hookspecs.hookimpl
     def register_modalities(register):
         register(Modality(name="thermal", help="...", reader="my_thermal.reader:Reader", ...))
 
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from mmagent.adapter import AdapterFamily
     from mmagent.bundle import BundleSource
     from mmagent.modality import Modality
+    from mmagent.training.preset import Preset
 
 PROJECT = "mmagent"  # the pluggy project and the entry-point group
 
@@ -40,12 +38,17 @@ def register_modalities(register: Callable[[Modality], None]) -> None:
 
 @hookspec
 def register_adapters(register: Callable[[AdapterFamily], None]) -> None:
-    """Bring adapter families: networks that carry an encoder's features into the core."""
+    """Bring adapter families: networks that carry features into the core, or that are built into it."""
 
 
 @hookspec
 def register_bundles(register: Callable[[BundleSource], None]) -> None:
     """Bring trained bundles: directories that ``--bundle NAME`` finds."""
+
+
+@hookspec
+def register_presets(register: Callable[[Preset], None]) -> None:
+    """Bring settings of training under a name: TOML files that ``--preset NAME`` finds."""
 
 
 @hookspec

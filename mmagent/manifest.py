@@ -19,11 +19,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AdapterEntry:
-    """The adapter of a sense: its family, the family's settings, and the file of its tensors."""
+    """The adapter of a sense or of the core: its family, the family's settings, the file of its tensors."""
 
     family: str
     config: Mapping[str, Any]
     weights: str
+
+
+@dataclass(frozen=True)
+class ShotsEntry:
+    """The shots that a sense remembers: the file of their keys, and the file of what was asked and said."""
+
+    keys: str
+    texts: str
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,14 @@ class Sense:
     adapter      absent where the sense serves the shot memory only
     memory       settings of the shot memory: numbers, and names of tensors
     memory_file  where those tensors are, relative to the bundle
+    shots        shots that vote in every question, if the bundle keeps any
     """
 
     encoder: str
     adapter: AdapterEntry | None
     memory: Mapping[str, Any]
     memory_file: str
+    shots: ShotsEntry | None = None
 
     def tensor_names(self) -> dict[str, str]:
         """The settings of the shot memory that are tensors, and their names in `memory_file`."""
@@ -51,6 +61,7 @@ class Manifest:
     """The content of bundle.json; places are resolved, nothing is verified yet.
 
     core         a directory or a hub id
+    core_adapter what is built into the core (LoRA); None where it is used as it is
     senses       by modality
     prompts      prompt settings, such as `default_question`
     calibration  `scale` and `bias` of the confidence, or None
@@ -62,6 +73,7 @@ class Manifest:
     version: str
     description: str
     core: str
+    core_adapter: AdapterEntry | None
     senses: Mapping[str, Sense]
     prompts: Mapping[str, str]
     calibration: Mapping[str, float] | None
@@ -70,9 +82,18 @@ class Manifest:
     files: Mapping[str, Listed] = field(repr=False)
 
     def weight_files(self) -> list[str]:
-        """The tensor files that the senses name, relative to the bundle."""
-        adapters = [sense.adapter.weights for sense in self.senses.values() if sense.adapter]
-        return adapters + [sense.memory_file for sense in self.senses.values() if sense.tensor_names()]
+        """The files that core and senses name for their weights and shots, relative to the bundle."""
+        entries = [self.core_adapter, *(sense.adapter for sense in self.senses.values())]
+        adapters = [entry.weights for entry in entries if entry is not None]
+        shots = [
+            name
+            for sense in self.senses.values()
+            if sense.shots
+            for name in (sense.shots.keys, sense.shots.texts)
+        ]
+        return (
+            adapters + shots + [sense.memory_file for sense in self.senses.values() if sense.tensor_names()]
+        )
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -142,6 +163,7 @@ class _Entries:
             version=self.take("version", str, ""),
             description=self.take("description", str, ""),
             core=_place(directory, self.part("core").take("path", str)),
+            core_adapter=self.part("core").adapter_entry(),
             senses={name: entry.sense(directory, name) for name, entry in self.parts("senses").items()},
             prompts=self.take("prompts", dict, {}),
             calibration=None if calibration is None else self.take("calibration", dict),
@@ -163,15 +185,23 @@ class _Entries:
         )
         return Sense(
             encoder=_place(directory, self.take("encoder", str)),
-            adapter=None if self.raw.get("adapter") is None else self.part("adapter").adapter(),
+            adapter=self.adapter_entry(),
             memory={key: value for key, value in memory.items() if key != "weights"},
             memory_file=inside(memory_file, f"{self.where}, memory"),
+            shots=None if self.raw.get("shots") is None else self.part("shots").shots(),
         )
 
-    def adapter(self) -> AdapterEntry:
-        """The entry "adapter" of a sense."""
-        weights = inside(self.take("weights", str), self.where)
-        return AdapterEntry(self.take("family", str), self.take("config", dict, {}), weights)
+    def shots(self) -> ShotsEntry:
+        """The entry "shots" of a sense."""
+        return ShotsEntry(*(inside(self.take(key, str), self.where) for key in ("keys", "texts")))
+
+    def adapter_entry(self) -> AdapterEntry | None:
+        """The entry "adapter" of a sense or of the core, if there is one."""
+        if self.raw.get("adapter") is None:
+            return None
+        entry = self.part("adapter")
+        weights = inside(entry.take("weights", str), entry.where)
+        return AdapterEntry(entry.take("family", str), entry.take("config", dict, {}), weights)
 
 
 _JSON_NAMES: dict[type, str] = {str: "string", int: "integer", dict: "object"}

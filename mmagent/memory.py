@@ -4,8 +4,10 @@ Every shot is kept as a key (the features of its media, and its question) and a 
 answer). For a query, shot i has the similarity s_i (cosine) and the vote w_i = q_i exp(-beta (1 - s_i)),
 where q_i says how far its question is the one that is asked (Tip-Adapter, Zhang et al. 2022, eq. 4-5). Votes
 are averaged per distinct answer, so that an answer with a hundred shots has no louder voice than one with
-five. At each step only answers that begin with what has been generated vote, each for its next token or for
-the end, and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020, eq. 3):
+five; the averages may be raised to a power, which makes the leader's lead as large as it deserves (alpha in
+Tip-Adapter's eq. 6). At each step only answers that begin with what has been generated vote, each for its
+next token or for the end, and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020,
+eq. 3):
 
     p = (1 - lambda) p_core + lambda p_memory        lambda = q sigmoid(slope (s_max - threshold))
 
@@ -16,6 +18,7 @@ matrix product.
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -28,11 +31,20 @@ from mmagent.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["AnswerCodec", "MemorySettings", "ShotMemory", "Vote", "question_match"]
+__all__ = [
+    "AnswerCodec",
+    "MemorySettings",
+    "ShotMemory",
+    "Vote",
+    "question_match",
+    "question_matches",
+    "question_words",
+]
 
 SILENT = 0.01  # a weight below this is none at all, so that far shots leave an answer exactly as it was
 LOUDEST = 0.999  # nor does it ever silence the core, whose word is needed where no shot has one
 SAMPLE = 512  # shots looked at when settings are estimated
+KEPT_QUESTIONS = 4096  # whose likeness to the shots' own is kept
 
 # Words that do not tell one question from another.
 _EMPTY = frozenset(
@@ -63,6 +75,8 @@ class MemorySettings:
     """How steeply the memory's weight rises at the threshold."""
     threshold: float | None = None
     """Similarity of the nearest shot at which memory and core weigh the same."""
+    power: float = 1.0
+    """What the mean votes of the answers are raised to: 1 leaves them, more widens the leader's lead."""
     mean: Tensor | None = None
     """(d,) taken off the features first; what all inputs share says nothing about which is which."""
     projection: Tensor | None = None
@@ -90,6 +104,10 @@ class MemorySettings:
         if self.projection is not None:
             keys = keys @ self.projection.to(keys)
         return torch.nn.functional.normalize(keys, dim=-1)
+
+    def d_key(self, d: int) -> int:
+        """Numbers of a key that is made from features of width d."""
+        return int(self.projection.shape[1]) if self.projection is not None else d
 
     def completed(self, keys: Tensor, n_answers: int) -> MemorySettings:
         """Fill what is None from the shots' own similarities.
@@ -126,6 +144,10 @@ class Vote:
         self._memory = memory
         self._shot_votes = raw / memory.group_sizes[memory.groups]
         self._votes = torch.zeros(len(memory.group_sizes)).index_add_(0, memory.groups, self._shot_votes)
+        if settings.power != 1.0:
+            mean = self._votes.clamp_min(torch.finfo(torch.float32).tiny)
+            self._votes = (mean / mean.max()) ** settings.power * (self._votes > 0)
+            self._shot_votes = self._shot_votes * (self._votes / mean)[memory.groups]
         near = match * torch.sigmoid(slope * (similarity - threshold))
         self._weights = torch.zeros(len(memory.group_sizes)).scatter_reduce_(0, memory.groups, near, "amax")
 
@@ -197,7 +219,7 @@ class ShotMemory:
         self.keys, self.settings = keys, settings
         self.answers, self.sources = list(answers), list(sources)
         self.end_ids = tuple(dict.fromkeys(codec.end_ids))
-        asked = [None if question is None else _content(question) for question in questions]
+        asked = [None if question is None else question_words(question) for question in questions]
         self._questions = list(dict.fromkeys(asked))
         at = {question: index for index, question in enumerate(self._questions)}
         self._question_of = torch.tensor([at[question] for question in asked])  # (N,)
@@ -206,6 +228,7 @@ class ShotMemory:
         self.groups = torch.tensor([distinct[pair] for pair in pairs])  # (N,) into G distinct pairs
         self.group_sizes = torch.bincount(self.groups, minlength=len(distinct)).float()  # (G,)
         self.continuations = _continuations([answer for _, answer in distinct], codec)
+        self._matches: dict[tuple[str, ...], Tensor] = {}
 
     @classmethod
     def build(
@@ -239,11 +262,25 @@ class ShotMemory:
 
     def mixer(self, query: Tensor, question: str | None) -> Vote:
         """The memory's vote on a query: pooled features (d,) and the question that is asked."""
+        return Vote(self, self.similarities(query), self.matching(question))
+
+    def matching(self, question: str | None) -> Tensor:
+        """How far each shot's question is the one that is asked, (N,) from 0 to 1."""
         import torch
 
-        asked = _content(question or "")
-        matches = torch.tensor([1.0 if known is None else _match(asked, known) for known in self._questions])
-        return Vote(self, self.similarities(query), matches[self._question_of])
+        asked = question_words(question or "")
+        if asked not in self._matches:
+            if len(self._matches) >= KEPT_QUESTIONS:
+                self._matches.clear()
+            found = [1.0 if known is None else _match(asked, known) for known in self._questions]
+            self._matches[asked] = torch.tensor(found)
+        return self._matches[asked][self._question_of]
+
+    def speaking(self, settings: MemorySettings) -> ShotMemory:
+        """The same shots, voting by other settings; their keys stay as they are."""
+        other = copy.copy(self)
+        other.settings = replace(settings, mean=self.settings.mean, projection=self.settings.projection)
+        return other
 
     def explain(self, query: Tensor, question: str | None, top: int = 5) -> list[ShotVote]:
         """Which shots would speak on a query, loudest first."""
@@ -256,10 +293,20 @@ def question_match(one: str, other: str) -> float:
     With m content words in common and in order, of n in all, it is (2 m / n - 1)^4 above a half and 0 below,
     so that one exchanged word of a short question leaves nothing.
     """
-    return _match(_content(one), _content(other))
+    return _match(question_words(one), question_words(other))
 
 
-def _content(question: str) -> tuple[str, ...]:
+def question_matches(asked: Sequence[str | None], known: Sequence[str | None]) -> Tensor:
+    """How far M questions that are asked are those of N shots, (M, N); one without a question answers all."""
+    import torch
+
+    rows = [question_words(question or "") for question in asked]
+    columns = [None if question is None else question_words(question) for question in known]
+    return torch.tensor([[1.0 if one is None else _match(row, one) for one in columns] for row in rows])
+
+
+def question_words(question: str) -> tuple[str, ...]:
+    """What tells one question from another: its words in order, without case, signs and filler words."""
     words = re.findall(r"\w+", question.lower().replace("'s ", " is ").replace("\u2019s ", " is "))
     words = [_SAME.get(word, word) for word in words]
     return tuple(word for word in words if word not in _EMPTY)
@@ -268,6 +315,8 @@ def _content(question: str) -> tuple[str, ...]:
 def _match(one: tuple[str, ...], other: tuple[str, ...]) -> float:
     if one == other:
         return 1.0
+    if 3 * sum(word in other for word in one) <= len(one) + len(other):
+        return 0.0  # no order of so few common words makes an overlap above a half
     common = _longest_common(one, other)
     overlap = common / (len(one) + len(other) - common)
     return max(0.0, 2.0 * overlap - 1.0) ** 4

@@ -83,3 +83,10 @@ class Reader(Protocol):
         trust_remote_code: bool = False,
     ) -> Encoder:
         """The frozen encoder kept in a directory or under a hub id. Raises `UserError`."""
+
+
+class VaryingReader(Reader, Protocol):
+    """A reader that can also vary what it reads, for training with random augmentation; no reader must."""
+
+    def vary(self, raw: Any, seed: int) -> Any:
+        """Another raw value that means the same; equal seeds give equal values."""

@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
@@ -24,11 +25,12 @@ from mmagent.entrypoints import EntryPoint, find_entry_points
 from mmagent.errors import UserError, did_you_mean
 from mmagent.modality import Modality
 from mmagent.source import BundleSource
+from mmagent.training.preset import Preset
 
 if TYPE_CHECKING:
     import typer
 
-    Thing = Modality | AdapterFamily | BundleSource
+    Thing = Modality | AdapterFamily | BundleSource | Preset
 
 __all__ = ["RESERVED", "PluginInfo", "PluginProblem", "Plugins", "load_plugins"]
 
@@ -37,8 +39,8 @@ OWN = "mmagent"
 
 # Words that options, row keys and keyword arguments of `ask` already mean, so no modality can be called so.
 RESERVED = frozenset(
-    "question shot shots memory choices bundle core prompt device dtype max_tokens temperature top_p seed"
-    " json batch out resume trust_remote_code debug help version on_text context_shots answer confidence"
+    "question shot shots memory choices bundle core prompt device dtype load_in max_tokens temperature top_p"
+    " seed json batch out resume trust_remote_code debug help version on_text context_shots answer confidence"
     " error text label caption answers split".split()
 )
 
@@ -108,15 +110,16 @@ class _Refused(Exception):
 class Plugins:
     """What all working plugins bring, by name, and what is wrong with the others.
 
-    modalities, adapters, bundles  what was registered, by name
-    problems                       plugins that are out
-    slow                           strangers' plugins that work but took over half a second to import
+    modalities, adapters, bundles, presets  what was registered, by name
+    problems  plugins that are out
+    slow      strangers' plugins that work but took over half a second to import
     """
 
     def __init__(self) -> None:
         self.modalities: dict[str, Modality] = {}
         self.adapters: dict[str, AdapterFamily] = {}
         self.bundles: dict[str, BundleSource] = {}
+        self.presets: dict[str, Preset] = {}
         self.problems: list[PluginProblem] = []
         self.slow: list[PluginProblem] = []
         self._candidates: list[_Candidate] = []
@@ -184,15 +187,10 @@ class Plugins:
                     f"a plugin called {one.entry.name!r} is there already", f"rename it, or {one.removal()}"
                 )
             manager = _manager(one)
-            manager.hook.register_modalities(
-                register=lambda thing: one.brings.append(_checked(thing, Modality))
-            )
-            manager.hook.register_adapters(
-                register=lambda thing: one.brings.append(_checked(thing, AdapterFamily))
-            )
-            manager.hook.register_bundles(
-                register=lambda thing: one.brings.append(_checked(thing, BundleSource))
-            )
+            kinds = (Modality, AdapterFamily, BundleSource, Preset)
+            hooks = ("register_modalities", "register_adapters", "register_bundles", "register_presets")
+            for hook, kind in zip(hooks, kinds, strict=True):
+                getattr(manager.hook, hook)(register=partial(_bring, one, kind))
             self._take(one)
             one.manager = manager
             if one.seconds > SLOW_SECONDS and not one.ours:
@@ -221,6 +219,7 @@ class Plugins:
             "modality": self.modalities,
             "adapter": self.adapters,
             "bundle": self.bundles,
+            "preset": self.presets,
         }
         return rooms[_kind(thing)]
 
@@ -300,6 +299,11 @@ def _manager(one: _Candidate) -> pluggy.PluginManager:
     return manager
 
 
+def _bring(one: _Candidate, kind: type[Any], thing: Any) -> None:
+    """Note what a plugin registered through a hook."""
+    one.brings.append(_checked(thing, kind))
+
+
 def _checked(thing: Any, kind: type[Any]) -> Any:
     """What a plugin registered, if it is of the right type and its name can be used."""
     if not isinstance(thing, kind):
@@ -313,12 +317,16 @@ def _checked(thing: Any, kind: type[Any]) -> Any:
         )
     if isinstance(thing, Modality) and name in RESERVED:
         raise _Refused(f"a modality cannot be called {name!r}: `mmagent ask` uses that word already")
+    if isinstance(thing, AdapterFamily) and "+" in name:
+        raise _Refused(f"an adapter family cannot be called {name!r}: a + combines two families")
     return thing
 
 
 def _kind(thing: Thing) -> str:
     if isinstance(thing, Modality):
         return "modality"
+    if isinstance(thing, Preset):
+        return "preset"
     return "adapter" if isinstance(thing, AdapterFamily) else "bundle"
 
 

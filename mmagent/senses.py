@@ -7,7 +7,8 @@ kept by its content, so shots that come back with every question cost nothing th
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from mmagent.adapter import Adapter
     from mmagent.bundle import Bundle
     from mmagent.core import Soft
+    from mmagent.feature_store import FeatureStore
     from mmagent.modality import Encoder, Features, Modality, Reader
     from mmagent.plugins import Plugins
+    from mmagent.stored import StoredShots
 
 __all__ = ["Percept", "Senses", "demand_own_core"]
 
@@ -81,8 +84,20 @@ class Senses:
         self._before_use = before_use
         self._readers: dict[str, Reader] = {}
         self._awake: dict[str, _Sense] = {}
+        self._stored: dict[str, StoredShots] = {}
         self._known = _Kept()
         self._files: dict[tuple[str, str, int, int], str] = {}
+        self._store: FeatureStore | None = None
+
+    @contextmanager
+    def reading_from(self, store: FeatureStore) -> Iterator[None]:
+        """Within this block features come out of `store` where it has them, and go into it where not."""
+        before, self._store = self._store, store
+        try:
+            yield
+        finally:
+            self._store = before
+            store.flush()
 
     @property
     def modalities(self) -> dict[str, Modality]:
@@ -125,8 +140,7 @@ class Senses:
                 found[at] = known
                 continue
             try:
-                raw = self._reader(modality).load(source)
-                fingerprint = self._reader(modality).fingerprint(raw)
+                fingerprint, raw = self._identified(modality, source)
             except UserError as error:
                 found[at] = error
                 continue
@@ -160,6 +174,32 @@ class Senses:
         """How this sense's shots are compared."""
         return self._wake(modality).memory
 
+    def stored(self, kind: Sequence[str]) -> StoredShots | None:
+        """The bundle's own shots that can be compared with media of these modalities, None where it has none.
+
+        They are read when they are first asked for. Raises UserError where they do not fit the sense.
+        """
+        if len(set(kind)) != 1 or self._bundle.senses[kind[0]].shots is None:
+            return None
+        if kind[0] not in self._stored:
+            self._stored[kind[0]] = self._read_stored(kind[0])
+        found = self._stored[kind[0]]
+        return found if found.n_media == len(kind) else None
+
+    def _read_stored(self, modality: str) -> StoredShots:
+        from mmagent.stored import read_stored
+
+        found = read_stored(self._bundle, modality)
+        assert found is not None
+        sense = self._wake(modality)
+        d_key = sense.memory.d_key(sense.encoder.d_encoder)
+        if found.keys.shape[2] != d_key:
+            raise UserError(
+                f"bundle {self._bundle.name!r} keeps shots of {modality!r} with keys of "
+                f"{found.keys.shape[2]} numbers, and its memory settings make {d_key}. Train it again."
+            )
+        return found
+
     def _readable(self, modality: str) -> bool:
         return modality in self._plugins.modalities
 
@@ -190,29 +230,59 @@ class Senses:
         self._awake[modality] = _Sense(self._reader(modality), encoder, adapter, adapter_id, memory)
         return self._awake[modality]
 
+    def _identified(self, modality: str, source: object) -> tuple[str, Any]:
+        """A content's name with its raw value or, where a store may have its features, with its source."""
+        reader = self._reader(modality)
+        if self._store is not None:
+            from mmagent.feature_store import identified
+
+            return identified(source, reader)
+        raw = reader.load(source)
+        return reader.fingerprint(raw), raw
+
     def _finish(self, modality: str, fresh: _Batch, found: list[Percept | UserError | None]) -> None:
         """Encode the gathered inputs, each content once, and put what they became in their places."""
         missing = [key for key in fresh.raws if self._known.get((modality, key)) is None]
-        made = dict(zip(missing, self._encode(modality, fresh, missing), strict=True)) if missing else {}
+        made = self._made(modality, {key: fresh.raws[key] for key in missing}) if missing else {}
         for at, key in fresh.places:
             percept = made.get(key) or self._known.get((modality, key))
             found[at] = percept
         for key, percept in made.items():
-            self._known.put((modality, key), percept)
+            if isinstance(percept, Percept):
+                self._known.put((modality, key), percept)
         fresh.clear()
 
-    def _encode(self, modality: str, fresh: _Batch, keys: Sequence[str]) -> Iterator[Percept]:
+    def _made(self, modality: str, inputs: Mapping[str, Any]) -> dict[str, Percept | UserError]:
+        """What inputs become, by their content, or why they cannot be read."""
         import torch
 
+        sense = self._wake(modality)
+        made: dict[str, Percept | UserError] = {}
+        with torch.no_grad():
+            if self._store is None:
+                names, features = list(inputs), sense.encoder.encode(list(inputs.values()))
+            else:
+                from mmagent.feature_cache.encode import joined
+                from mmagent.feature_store import features_through
+
+                found, errors = features_through(self._store, sense.reader, sense.encoder, inputs)
+                made.update(errors)
+                if not found:
+                    return made
+                names, features = list(found), joined(list(found.values()))
+            made.update(zip(names, self._adapted(modality, names, features), strict=True))
+        return made
+
+    def _adapted(self, modality: str, keys: Sequence[str], features: Features) -> Iterator[Percept]:
+        """Features of a batch, through the adapter."""
         from mmagent.core import Soft
 
         sense = self._wake(modality)
-        with torch.no_grad():
-            features = sense.encoder.encode([fresh.raws[key] for key in keys])
-            pooled = features.pooled.float().cpu()  # (B, d_encoder)
-            prefixes = None
-            if sense.adapter is not None:
-                prefixes = sense.adapter(features.values, features.mask, features.pooled)  # (B, k, d_core)
+        pooled = features.pooled.float().cpu()  # (B, d_encoder)
+        prefixes = None
+        if sense.adapter is not None:
+            whole = (part.to(self._device) for part in (features.values, features.mask, features.pooled))
+            prefixes = sense.adapter(*whole)  # (B, k, d_core)
         for at, key in enumerate(keys):
             name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}"
             soft = None if prefixes is None else Soft(prefixes[at].clone(), name)
@@ -254,6 +324,13 @@ def demand_own_core(bundle: Bundle, core: str | Path) -> None:
         same = False
     else:
         same = str(core) == bundle.core or not inner.is_dir()
+    if bundle.core_adapter is not None and not listed:
+        same = str(core) == bundle.core
+    if not same and bundle.core_adapter is not None:
+        raise UserError(
+            f"bundle {bundle.name!r} keeps an adapter ({bundle.core_adapter.family}) that was trained inside "
+            f"of its own core, and {core} has other weights. Leave --core away."
+        )
     if not same:
         senses = ", ".join(bundle.senses)
         raise UserError(

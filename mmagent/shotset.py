@@ -1,4 +1,7 @@
-"""The shots of a question, perceived: which stand in the prompt, and the memory that all of them fill."""
+"""The shots of a question, perceived: which stand in the prompt, and the memory that all of them fill.
+
+Shots that the bundle keeps fill the memory beside those that are given; they never stand in the prompt.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,12 @@ from mmagent.senses import Percept, Senses
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mmagent.stored import StoredShots
+
 __all__ = ["Perceived", "ReadyShot", "ShotSet", "joint_key", "ranked", "signature"]
 
 SettingsOf = Callable[[str], MemorySettings]
+StoredOf = Callable[[Sequence[str]], "StoredShots | None"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +37,15 @@ class ReadyShot:
 
 @dataclass(frozen=True, eq=False)
 class _Bank:
-    """The shots that can be compared with one kind of query: their places and their keys (N, d_key)."""
+    """The shots that can be compared with one kind of query, those of the set before those of the bundle.
+
+    places  of the shots in the set;  keys  (N, d_key) of all
+    """
 
     places: list[int]
     keys: Tensor
     settings: MemorySettings
+    stored: StoredShots | None
 
 
 class ShotSet:
@@ -45,8 +55,10 @@ class ShotSet:
     keys of the single media, one after the other, so that the similarity is the mean over the media.
     """
 
-    def __init__(self, shots: Sequence[ReadyShot]) -> None:
+    def __init__(self, shots: Sequence[ReadyShot], stored_of: StoredOf | None = None) -> None:
+        """`stored_of` gives the bundle's own shots for a kind of query; they vote, too."""
         self.shots = list(shots)
+        self._stored_of = stored_of or (lambda kind: None)
         self._banks: dict[tuple[str, ...], _Bank | None] = {}
         self._memories: dict[tuple[object, ...], ShotMemory] = {}
 
@@ -71,13 +83,15 @@ class ShotSet:
         key = (signature(percepts), codec_key)
         if key not in self._memories:
             shots = [self.shots[place].shot for place in bank.places]
+            own = bank.stored
+            sources = [self.shots[place].shot.source or f"shot {place + 1}" for place in bank.places]
             self._memories[key] = ShotMemory.build(
                 bank.keys,
-                [shot.question for shot in shots],
-                [shot.answer for shot in shots],
+                [*(shot.question for shot in shots), *(own.questions if own else ())],
+                [*(shot.answer for shot in shots), *(own.answers if own else ())],
                 codec,
                 bank.settings,
-                sources=[self.shots[place].shot.source or f"shot {place + 1}" for place in bank.places],
+                sources=[*sources, *(own.sources if own else ())],
             )
         return self._memories[key].mixer(joint_key([percepts], settings_of)[0], question)
 
@@ -85,10 +99,10 @@ class ShotSet:
         """All shots in the order in which they are put into a prompt that cannot hold them all."""
         bank = self._bank(signature(percepts), settings_of)
         answers = [ready.shot.answer for ready in self.shots]
-        if bank is None:
+        if bank is None or not bank.places:
             return ranked(answers, None, seed)
         similarity = [-math.inf] * len(self.shots)
-        nearness = bank.keys @ joint_key([percepts], settings_of)[0]
+        nearness = bank.keys[: len(bank.places)] @ joint_key([percepts], settings_of)[0]
         for place, value in zip(bank.places, nearness.tolist(), strict=True):
             similarity[place] = value
         return ranked(answers, similarity, seed)
@@ -96,15 +110,23 @@ class ShotSet:
     def _bank(self, kind: tuple[str, ...], settings_of: SettingsOf) -> _Bank | None:
         if kind not in self._banks:
             places = [at for at, ready in enumerate(self.shots) if signature(ready.percepts) == kind]
-            bank = None
-            if places and kind:
-                keys = joint_key([self.shots[place].percepts for place in places], settings_of)
-                n_answers = len({self.shots[place].shot.answer for place in places})
-                settings = settings_of(kind[0]).completed(keys, n_answers)
-                settings = replace(settings, mean=None, projection=None)  # the keys have them
-                bank = _Bank(places, keys, settings)
-            self._banks[kind] = bank
+            stored = self._stored_of(kind) if kind else None
+            self._banks[kind] = None
+            if kind and (places or stored):
+                self._banks[kind] = self._filled(kind, places, stored, settings_of)
         return self._banks[kind]
+
+    def _filled(
+        self, kind: tuple[str, ...], places: list[int], stored: StoredShots | None, settings_of: SettingsOf
+    ) -> _Bank:
+        import torch
+
+        parts = [joint_key([self.shots[place].percepts for place in places], settings_of)] if places else []
+        keys = torch.cat([*parts, *([stored.joint_keys] if stored else [])])
+        answers = {self.shots[place].shot.answer for place in places} | set(stored.answers if stored else ())
+        settings = settings_of(kind[0]).completed(keys, len(answers))
+        settings = replace(settings, mean=None, projection=None)  # the keys have them
+        return _Bank(places, keys, settings, stored)
 
 
 class Perceived:
@@ -113,6 +135,7 @@ class Perceived:
     def __init__(self, senses: Senses, requests: Sequence[Request], batch_size: int) -> None:
         self._found: dict[tuple[str, int], Percept | UserError] = {}
         self._sets: dict[int, ShotSet] = {}
+        self._stored_of = senses.stored
         sources: dict[str, dict[int, object]] = {}
         seen: set[int] = set()
         for request in requests:
@@ -146,7 +169,7 @@ class Perceived:
             return None
         if id(request.shots) not in self._sets:
             ready = [ReadyShot(shot, self._percepts(shot)) for shot in request.shots]
-            self._sets[id(request.shots)] = ShotSet(ready)
+            self._sets[id(request.shots)] = ShotSet(ready, self._stored_of)
         return self._sets[id(request.shots)]
 
 

@@ -28,10 +28,18 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors; each is copied first, so that shared or strided memory is no obstacle."""
+    """Write tensors as safetensors; each is copied first, so that shared or strided memory is no obstacle.
+
+    Raises OSError where the disk refuses, as every other writer does.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, file)
+    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(own, file)
+    except SafetensorError as error:  # a full disk is one, and no OSError
+        raise OSError(str(error)) from error
 
 
 def load_strictly(module: nn.Module, file: Path) -> None:

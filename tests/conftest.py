@@ -143,3 +143,34 @@ def write_random_bundle(target: Path, core: Path, encoder: Path, d_encoder: int,
     }
     Bundle.write(target, manifest, parts, card="# random\n\nRandom weights, for tests.\n")
     return target
+
+
+@pytest.fixture(scope="session")
+def bent_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
+    """The random bundle with LoRA inside of its core, as if it had been trained."""
+    return write_bent_bundle(tmp_path_factory.mktemp("bent") / "bent", tiny_bundle)
+
+
+def write_bent_bundle(target: Path, parent: Path) -> Path:
+    """The bundle `parent` with LoRA inside of its core."""
+    import torch
+
+    from mmagent.bundle import Bundle
+    from mmagent.core import Core
+    from mmagent_adapters.bending import build_lora
+
+    torch.manual_seed(4)
+    core = Core.load(parent / "core", device="cpu", dtype="float32", local_only=True)
+    adapter: Any = core.bend(lambda model: build_lora({"r": 2}, model))
+    state = {name: torch.randn(tensor.shape) for name, tensor in adapter.state_dict().items()}
+    manifest = json.loads((parent / "bundle.json").read_text())
+    del manifest["format"], manifest["files"]
+    entry = {"family": "lora", "config": adapter.config, "weights": "core-adapter.safetensors"}
+    manifest |= {"name": target.name, "core": {"path": "core", "adapter": entry}}
+    parts = {
+        "core": parent / "core",
+        "image": parent / "image",
+        "core-adapter.safetensors": state,
+    }
+    Bundle.write(target, manifest, parts, card=f"# {target.name}\n\nRandom weights, for tests.\n")
+    return target

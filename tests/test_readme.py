@@ -51,7 +51,7 @@ def test_a_command_of_the_readme_runs(words: list[str], place: Path) -> None:
     call = [sys.executable, "-m", "mmagent_cli", *words[1:]]
     done = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    if "--out" in words:
+    if "--batch" in words:
         assert (place / words[words.index("--out") + 1]).read_text(encoding="utf-8").count("\n") == 4
     else:
         assert done.stdout.strip()

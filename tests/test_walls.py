@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = {"PIL", "accelerate", "datasets", "numpy", "pandas", "peft", "torch", "transformers"}
+HEAVY = {"PIL", "accelerate", "datasets", "matplotlib", "numpy", "pandas", "peft", "torch", "transformers"}
 # What a package may import of ours, besides itself.
 MAY_IMPORT = {
     "mmagent": set(),
@@ -32,6 +32,9 @@ LIGHT = [
     "mmagent.modality",
     "mmagent.plugins",
     "mmagent.source",
+    "mmagent.training.launch",
+    "mmagent.training.preset",
+    "mmagent.training.processes",
     "mmagent_adapters",
     "mmagent_cli.app",
     "mmagent_cli.ask",
@@ -39,12 +42,15 @@ LIGHT = [
     "mmagent_cli.bundles_travel",
     "mmagent_cli.cache_cmd",
     "mmagent_cli.data_cmd",
+    "mmagent_cli.eval",
+    "mmagent_cli.eval_episodes",
     "mmagent_cli.failure",
     "mmagent_cli.options",
     "mmagent_cli.plugins_cmd",
     "mmagent_cli.progress",
     "mmagent_cli.state",
     "mmagent_cli.table",
+    "mmagent_cli.train",
     "mmagent_image",
     "mmagent_tiny",
 ]

@@ -1,14 +1,24 @@
-"""Adapter families: ways to carry an encoder's features into a frozen core.
+"""Adapter families: ways to carry an encoder's features into a frozen core, and to let the core bend.
 
-This module only describes; the families' modules import torch and are imported on first use.
+This module only describes; the families' modules import torch and are imported on first use. Beside them lie
+presets, the settings of training for some usual cases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from mmagent.adapter import AdapterFamily
 from mmagent.hookspecs import hookimpl
+from mmagent.training.preset import Preset
+
+PRESETS = {
+    "quick": "a first look: few epochs, stopped as soon as the score stands still",
+    "careful": "a result to keep: small steps, many validations, much patience",
+    "few-shot": "a handful of examples for each answer: small batches, strong weight decay",
+    "low-memory": "a core that hardly fits: steps in parts, layers computed anew",
+}
 
 FAMILIES = (
     AdapterFamily(
@@ -34,9 +44,34 @@ FAMILIES = (
         "mmagent_adapters.resampler:build",
     ),
     AdapterFamily(
+        "concepts",
+        "a linear probe over the answers of the data, each spelt in soft tokens (concept bottleneck)",
+        "mmagent_adapters.concepts:build",
+        per_answer=True,
+        fit="mmagent_adapters.concepts:fit",
+    ),
+    AdapterFamily(
         "visual-words",
         "quantised features spelt in words the core knows, after an optional trained prefix",
         "mmagent_adapters.visual_words:build",
+    ),
+    AdapterFamily(
+        "memory",
+        "nothing is trained: the labelled examples vote as shots (Tip-Adapter); joins others by a +",
+        "mmagent_adapters.memory:spaces",
+        remembers=True,
+    ),
+    AdapterFamily(
+        "lora",
+        "the core's linear maps get low-rank additions (LoRA)",
+        "mmagent_adapters.bending:build_lora",
+        into_core=True,
+    ),
+    AdapterFamily(
+        "ia3",
+        "the core's activations are scaled by learned vectors ((IA)^3)",
+        "mmagent_adapters.bending:build_ia3",
+        into_core=True,
     ),
 )
 
@@ -46,3 +81,10 @@ def register_adapters(register: Callable[[AdapterFamily], None]) -> None:
     """Add the families of this package."""
     for family in FAMILIES:
         register(family)
+
+
+@hookimpl
+def register_presets(register: Callable[[Preset], None]) -> None:
+    """Add the files in `presets`."""
+    for name, help in PRESETS.items():
+        register(Preset(name, help, Path(__file__).parent / "presets" / f"{name}.toml"))

@@ -33,6 +33,8 @@ COMMANDS = (
     Command("ask", "Ask about pictures and other inputs, or have them described.", "mmagent_cli.ask"),
     Command("plugins", "List the plugins, what each brings, and what is wrong.", "mmagent_cli.plugins_cmd"),
     Command("data", "Look at labelled data before training on them.", "mmagent_cli.data_cmd"),
+    Command("train", "Fine-tune an adapter on labelled examples.", "mmagent_cli.train"),
+    Command("eval", "Measure a bundle on labelled data, beside its controls.", "mmagent_cli.eval"),
     Command("bundles", "List, show and compare bundles; export, import, push, pull.", "mmagent_cli.bundles"),
     Command("cache", "Show the features that are kept, or clean them.", "mmagent_cli.cache_cmd"),
 )

@@ -98,6 +98,7 @@ def _wake(options: AskOptions, state: State) -> Agent:
             core=options.core,
             device=options.device,
             dtype=options.dtype,
+            load_in=options.load_in,
             trust_remote_code=options.trust_remote_code,
             plugins=state.plugins,
         )

@@ -1,4 +1,4 @@
-"""``mmagent bundles export``, ``import``, ``push``, ``pull``, ``diff``: bundles that travel, or compared."""
+"""``mmagent bundles export``, ``import``, ``push``, ``pull``, ``merge``, ``diff``: bundles that travel."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def add_commands(group: typer.Typer) -> None:
         ("import", import_),
         ("push", push),
         ("pull", pull),
+        ("merge", merge),
         ("diff", diff),
     ):
         group.command(name)(command)
@@ -114,6 +115,39 @@ def pull(
     with progress.patience(f"pulling {address}"):
         bundle = pull_bundle(address, out, revision=revision, replace=replace)
     _say_where(bundle)
+
+
+def merge(
+    context: typer.Context,
+    name: Name,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The bundle that is written.", show_default=False)
+    ],
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype",
+            metavar="DTYPE",
+            help="Store the weights in float32, bfloat16 or float16; else as the core's own are.",
+            show_default=False,
+        ),
+    ] = None,
+    replace: Replace = False,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help="Run code that comes with the core. If you trust it."),
+    ] = False,
+) -> None:
+    """Write a copy whose core has its adapter (LoRA) in the weights: a plain model, and no adapter left."""
+    from mmagent.travel import merge_bundle
+
+    state: State = context.find_root().obj
+    bundle = _bundle(context, name)
+    with progress.patience(f"merging {bundle.name}"):
+        merged = merge_bundle(
+            bundle, out, state.plugins, dtype=dtype, trust_remote_code=trust_remote_code, replace=replace
+        )
+    _say_where(merged)
 
 
 def diff(

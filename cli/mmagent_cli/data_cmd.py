@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +17,7 @@ from mmagent_cli.state import State
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent
-    from mmagent.data import CheckReport
+    from mmagent.data import CheckReport, LabelledSet
 
 __all__ = ["add", "parse_columns"]
 
@@ -98,7 +99,14 @@ def check(
         )
     agent = _wake(wanted, state) if wanted is not None else None
     with progress.bar("checking") as advance:
-        report = check(labelled, state.plugins, agent=agent, quick=quick, progress=advance)
+        report = check(
+            labelled,
+            state.plugins,
+            agent=agent,
+            quick=quick,
+            progress=advance,
+            estimate=_estimate(agent) if agent is not None and not quick else None,
+        )
     return _tell(report, as_json=as_json)
 
 
@@ -129,6 +137,14 @@ def _wake(bundle: str, state: State) -> Agent:
         from mmagent.agent import Agent
 
         return Agent.load(bundle, plugins=state.plugins)
+
+
+def _estimate(agent: Agent) -> Callable[[LabelledSet], Mapping[str, Any]]:
+    """What training would take with the settings it has where nothing is said."""
+    from mmagent.training.pace import time_estimate
+    from mmagent.training.settings import TrainSettings
+
+    return lambda labelled: time_estimate(labelled, agent, TrainSettings())
 
 
 def _tell(report: CheckReport, *, as_json: bool) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from typer import Abort, TyperException
 
 from mmagent.errors import MMAgentError
+from mmagent.training.launch import LAUNCHED
 
 __all__ = ["explain", "report", "say"]
 
@@ -30,7 +32,8 @@ def report(error: BaseException, *, command: str, debug: bool) -> int:
 
         traceback.print_exception(error)
     text, code = explain(error, command=command)
-    say(text)
+    if not _said_elsewhere(error):
+        say(text)
     return code
 
 
@@ -49,6 +52,12 @@ def explain(error: BaseException, *, command: str = "mmagent") -> tuple[str, int
         return f"{where}{error.strerror or error}. Check the path and its permissions.", 2
     text = str(error) or "no message"
     return f"{type(error).__name__}: {text[:300]}. This is a fault of ours; --debug shows where.", 1
+
+
+def _said_elsewhere(error: BaseException) -> bool:
+    """Whether another process of the same run tells this; asked by name, since few commands have several."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return "ToldElsewhereError" in names or ("LostProcessError" in names and LAUNCHED in os.environ)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -94,6 +94,10 @@ class AskOptions:
             help="float32, bfloat16 or float16; chosen by what the device does fast.",
         ),
     ] = None
+    load_in: Annotated[
+        str | None,
+        _option("--load-in", metavar="8bit|4bit", help="Quantise the core; it takes less memory."),
+    ] = None
     max_tokens: Annotated[
         int, _option("--max-tokens", metavar="N", help="Longest answer, in tokens.", min=1, show_default=True)
     ] = 48

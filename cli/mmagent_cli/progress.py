@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 PATIENCE_SECONDS = 2.0
 
-__all__ = ["bar", "patience"]
+__all__ = ["bar", "patience", "stages"]
 
 
 @contextlib.contextmanager
@@ -53,6 +53,26 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with tqdm(desc=what, unit="row", disable=not sys.stderr.isatty(), leave=False, delay=0.2) as shown:
 
         def advance(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """As `bar`, for work of several stages; yields a function of (what is done, rows done, rows in all)."""
+    from tqdm import tqdm
+
+    with tqdm(unit="row", disable=not sys.stderr.isatty(), leave=False, delay=0.2) as shown:
+        now = ""
+
+        def advance(what: str, done: int, total: int) -> None:
+            nonlocal now
+            if what != now:
+                now = what
+                shown.set_description(what, refresh=False)
+                shown.reset(total)
             shown.total = total
             shown.update(done - shown.n)
 

@@ -2,7 +2,7 @@
 
 Weights come from safetensors only and must fit exactly: a missing, unexpected or mismatched tensor is an
 error, never a randomly initialised layer. The model is frozen, in `eval()` for good, and nothing here writes
-to it.
+to it. An adapter may be built into it (`bend`): its tensors are its own, the core's stay what they are.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from mmagent.core import decode, score
+from mmagent.core import decode, quantised, score
 from mmagent.core.assemble import Inputs, Row, assemble
 from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
 from mmagent.core.forward import Forward
+from mmagent.core.own import OwnTensors
 from mmagent.core.prompt import Prompt
+from mmagent.core.room import demand_room
 from mmagent.core.tokens import Tokens, load_tokenizer
 from mmagent.errors import MMAgentError, UserError
 from mmagent.hub import local_only as only_here
@@ -40,12 +42,22 @@ class Core:
 
     model, tokenizer: the transformers objects.
     device, dtype: where and in which numbers it computes; dtype_reason says why in one line.
+    load_in: "8bit" or "4bit" where its matrices are quantised, else None. sharded: whether each process of a
+        run holds a part of it, so that all make every pass together.
     d_core: width of the input embeddings, which soft tokens must have.
     max_positions: how many tokens it reads, or None where its positions have no end.
     eos: ids that end an answer.
+    adapter: what is built into it (`bend`), or None.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, dtype_reason: str = "as given") -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        dtype_reason: str = "as given",
+        load_in: str | None = None,
+    ) -> None:
         self.model = model.eval().requires_grad_(False)
         # an instance attribute wins over the method: train() on a module that contains the core stops here
         self.model.train = lambda mode=True: self.model
@@ -55,11 +67,15 @@ class Core:
         self.device: torch.device = self.embed.weight.device
         self.dtype: torch.dtype = self.embed.weight.dtype
         self.dtype_reason = dtype_reason
+        self.load_in = load_in
+        self.sharded = False
         self.vocab_size, self.d_core = (int(n) for n in self.embed.weight.shape)
         self.max_positions = _max_positions(model.config)
         self.eos = _eos(model, tokenizer)
         self.forward = Forward(model)
-        self.owner = f"core-{next(_count)}"  # keeps this core's states apart in a shared PrefixCache
+        self.adapter: nn.Module | None = None
+        self._own = OwnTensors(model)
+        self._number = next(_count)
         self._versions = self._written()
         if not self.forward.takes_embeds:
             raise UserError(
@@ -73,12 +89,14 @@ class Core:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        load_in: str | None = None,
         trust_remote_code: bool = False,
         local_only: bool = False,
     ) -> Core:
         """Load a model directory or hub id.
 
-        Unless given, the device is the best there is and the dtype what that device computes fast.
+        Unless given, the device is the best there is and the dtype what that device computes fast. load_in:
+        "8bit" or "4bit" quantises its matrices through bitsandbytes.
 
         Raises UserError where there is no such model, it is no causal language model, it holds no
         safetensors, its tensors do not fit its config exactly, or it brings code of its own that was not
@@ -88,8 +106,10 @@ class Core:
         on = choose_device(device)
         chosen, reason = choose_dtype(on, dtype)
         here = local_only or only_here(where)
-        options = {"trust_remote_code": trust_remote_code, "local_files_only": here}
+        options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": here}
+        packed = quantised.options(load_in, on, chosen)
         with quiet(), _explained(where):
+            demand_room(where, on, chosen, load_in)
             tokenizer = load_tokenizer(where, options)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 where,
@@ -98,6 +118,7 @@ class Core:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that they are all reported, below
                 **options,
+                **packed,
             )
         model, report = loaded
         _demand_exact(where, report)
@@ -105,7 +126,15 @@ class Core:
             raise UserError(
                 f"{where} is an encoder-decoder; a core is a causal (decoder-only) language model."
             )
-        return cls(model.to(on), tokenizer, dtype_reason=reason)
+        placed = model if packed else model.to(on)  # a quantised model was made where it is to be
+        quantised.keep_layout(placed)
+        return cls(placed, tokenizer, dtype_reason=reason, load_in=load_in)
+
+    @property
+    def numbers(self) -> str:
+        """In which numbers it computes, and what its matrices are kept in: `float32`, `4bit in bfloat16`."""
+        name = str(self.dtype).removeprefix("torch.")
+        return f"{self.load_in} in {name}" if self.load_in else name
 
     def assemble(self, prompts: Sequence[Prompt | str | Row]) -> Inputs:
         """Turn prompts into one left-padded batch of input embeddings.
@@ -187,38 +216,83 @@ class Core:
         first = self.tokenizer.decode(list(self.tokens.bos))
         return wrapped.removeprefix(first) if first else wrapped  # `assemble` puts it there
 
+    def bend(self, build: Callable[[Any], nn.Module]) -> nn.Module:
+        """Let an adapter build itself into the model, and return it, frozen and in `eval()`.
+
+        build: is given the model and returns a `mmagent.adapter.CoreAdapter`; the core's own tensors must
+        come out of it as they were. Whoever trains it unfreezes the adapter, which is the only thing that
+        `assert_frozen` lets be trained. Raises UserError where there is one already, or it cannot be built.
+        """
+        if self.adapter is not None:
+            raise UserError("an adapter is built into this core already. Merge it, or load the core anew.")
+        self.adapter = build(self.model).eval().requires_grad_(False)
+        self._number = next(_count)
+        self.assert_frozen()
+        return self.adapter
+
+    def straighten(self) -> None:
+        """Take out what `bend` built in, if anything; the core is as it came."""
+        if self.adapter is not None:
+            adapter: Any = self.adapter
+            adapter.remove()
+            self.adapter = None
+            self._number = next(_count)
+            self.assert_frozen()
+
+    @property
+    def owner(self) -> str:
+        """Keeps this core's states apart in a shared PrefixCache; it changes with the adapter's weights."""
+        if self.adapter is None:
+            return f"core-{self._number}"
+        return f"core-{self._number}-{sum(tensor._version for tensor in self.adapter.parameters())}"
+
+    def became_sharded(self, device: torch.device) -> None:
+        """Note that the model was spread over the processes of a run, this one's part being on `device`."""
+        self.sharded, self.device = True, device
+        self._versions = self._written()
+
     def fingerprint(self) -> str:
-        """SHA-256 over all parameters and buffers that a checkpoint holds: names, dtypes, shapes, values."""
+        """SHA-256 over all parameters and buffers that a checkpoint holds: names, dtypes, shapes, values.
+
+        They are the core's own, an adapter that is built in does not count. Of a sharded core it is that of
+        the whole, and all processes ask for it together.
+        """
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
+        for name, tensor in sorted(self._own().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            data = tensor.detach().cpu().contiguous().flatten()
+            whole = getattr(tensor, "full_tensor", None)  # of a sharded one
+            data: Any = (whole() if whole else tensor).detach().cpu().contiguous().flatten()
             digest.update(memoryview(data.view(torch.uint8).numpy()) if data.numel() else b"")
         return digest.hexdigest()
 
     def assert_frozen(self) -> None:
         """Raise MMAgentError if a parameter would be trained, a module trains, or a tensor was written to.
 
+        The adapter that `bend` built in may train; nothing else may, and nothing else may have been built in.
         Costs nothing: writes are seen by the tensors' version counters. `fingerprint` compares the values
         themselves.
         """
-        training = [name for name, module in self.model.named_modules() if module.training]
-        trained = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
-        for what, names in (("in training mode", training), ("set to be trained", trained)):
+        let = set() if self.adapter is None else {id(parameter) for parameter in self.adapter.parameters()}
+        trained = [n for n, p in self.model.named_parameters() if p.requires_grad and id(p) not in let]
+        strangers = self._own.strangers() if self.adapter is None else []
+        now = self._written()
+        written = [name for name, version in self._versions.items() if now.get(name) != version]
+        for what, names in (
+            ("is in training mode", self._own.training()),
+            ("is set to be trained", trained),
+            ("was built in", strangers),
+            ("was written to", written),
+        ):
             if names:
                 raise MMAgentError(
-                    f"the core is frozen, but {names[0] or 'the model'} is {what} ({len(names)} in all)."
+                    f"the core is frozen, but {names[0] or 'the model'} {what} ({len(names)} in all)."
                 )
-        written = [name for name, version in self._written().items() if self._versions.get(name) != version]
-        if written:
-            raise MMAgentError(
-                f"the core is frozen, but {written[0]} was written to ({len(written)} in all)."
-            )
 
     def _written(self) -> dict[str, tuple[int, int]]:
-        """Where each tensor lies and how often it was written to in place."""
-        tensors = self.model.state_dict(keep_vars=True)
-        return {name: (tensor.data_ptr(), tensor._version) for name, tensor in tensors.items()}
+        """Where each own tensor lies and how often it was written to in place."""
+        if self.sharded:  # layers are put together and let go of in every pass
+            return {}
+        return {name: (tensor.data_ptr(), tensor._version) for name, tensor in self._own.held().items()}
 
 
 def _checked_location(location: str | Path) -> str:

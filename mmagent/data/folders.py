@@ -18,7 +18,7 @@ __all__ = ["LAYOUTS", "TABLES", "read_folder"]
 TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 LAYOUTS = (
     "A folder of labelled data holds one folder per label (perhaps under train, validation and test), "
-    "a metadata.csv or metadata.jsonl beside its files, or one table per split (train.jsonl, test.csv)."
+    "one table beside its files (metadata.csv, labels.jsonl), or one table per split (train.jsonl, test.csv)."
 )
 
 ReadTable = Callable[[Path], Table]
@@ -27,7 +27,7 @@ ReadTable = Callable[[Path], Table]
 def read_folder(place: Path, modalities: Mapping[str, Modality], read_table: ReadTable) -> Table:
     """The rows of a folder. Raises UserError where its layout is none of those that are known."""
     folders = sorted(entry for entry in place.iterdir() if entry.is_dir() and not hidden(entry))
-    tables = _metadata(place, folders) or _tables(place, folders)
+    tables = _metadata(place, folders) or _tables(place, folders) or _alone(place)
     if tables:
         return joined(
             {name: (read_table(place / name), split) for name, split in tables.items()},
@@ -108,10 +108,25 @@ def _tables(place: Path, folders: list[Path]) -> dict[str, str | None]:
     for folder in (place, *(one for one in folders if one.name == "data")):
         for file in sorted(folder.iterdir()):
             split = split_name(re.split(r"[-_.]", file.name)[0])
-            if file.suffix.lower() in TABLES and split in SPLITS and file.is_file():
+            if split in SPLITS and _is_table(file):
                 found[file.relative_to(place).as_posix()] = split
     order = {name: at for at, name in enumerate(SPLITS)}
     return dict(sorted(found.items(), key=lambda one: order[str(one[1])]))
+
+
+def _alone(place: Path) -> dict[str, str | None]:
+    """The one table that lies in the folder, whatever its name: it says more than the folders beside it."""
+    found = [file.name for file in sorted(place.iterdir()) if _is_table(file)]
+    if len(found) > 1:
+        raise UserError(
+            f"{place} holds several tables, none named after a split: {', '.join(found[:5])}. "
+            "Give the one that counts."
+        )
+    return dict.fromkeys(found)
+
+
+def _is_table(file: Path) -> bool:
+    return file.suffix.lower() in TABLES and file.is_file() and not hidden(file)
 
 
 def _files(folder: Path) -> Iterator[Path]:

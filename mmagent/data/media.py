@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from mmagent.plugins import Plugins
 
 __all__ = ["Seen", "look"]
+
+AHEAD = 64  # media that wait for a thread; each of them holds one in memory only while it works
+Key = tuple[str, Any]
 
 
 @dataclass
@@ -60,34 +66,66 @@ def look(
     quick: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Seen:
-    """Open every medium with its modality, one at a time, and keep the hash of its decoded content.
+    """Open every medium with its modality, several at a time, and keep the hash of its decoded content.
 
     A file that many rows name is opened once. With `quick` nothing is opened: files are told apart by their
-    path and bytes in memory by their hash. Raises UserError where a reader cannot be had.
+    path and bytes in memory by their hash. What is found stands in the order of the rows, whichever thread
+    was first. Raises UserError where a reader cannot be had.
     """
     seen = Seen(labelled.source)
-    readers = {name: plugins.resolve(plugins.modalities[name].reader)() for name in labelled.modalities}
-    places = {_place(source) for one in labelled for sources in one.media.values() for source in sources}
-    seen.count = len(places)
-    known: dict[tuple[str, Any], str | UserError | None] = {}
+    make = {name: plugins.resolve(plugins.modalities[name].reader) for name in labelled.modalities}
+    wanted: dict[Key, object] = {}
     for example in labelled:
-        contents: list[str | None] = []
         for modality, sources in example.media.items():
             for source in sources:
-                key = (modality, _place(source))
-                if key not in known:
-                    known[key] = _quick(source) if quick else _content(readers[modality], source)
-                    if progress is not None:
-                        progress(len(known), len(places))
-                content = known[key]
-                if isinstance(content, UserError):
-                    seen.unreadable.add(example.row)
-                    seen.problems.append(Problem(example.row, str(content), seen.where(example)))
-                    content = None
-                contents.append(content and f"{modality}:{content}")
-        whole = tuple(content for content in contents if content is not None)
-        seen.contents[example.row] = whole if whole and len(whole) == len(contents) else None
+                wanted.setdefault((modality, _place(source)), source)
+    seen.count = len(wanted)
+    known: dict[Key, str | UserError | None] = {}
+    contents = (
+        (_quick(source) for source in wanted.values()) if quick else _contents(make, list(wanted.items()))
+    )
+    for done, (key, content) in enumerate(zip(wanted, contents, strict=True), start=1):
+        known[key] = content
+        if progress is not None:
+            progress(done, len(wanted))
+    for example in labelled:
+        whole = [
+            _of_row(seen, example, modality, known[modality, _place(source)])
+            for modality, sources in example.media.items()
+            for source in sources
+        ]
+        seen.contents[example.row] = tuple(map(str, whole)) if whole and None not in whole else None
     return seen
+
+
+def _of_row(seen: Seen, example: Example, modality: str, content: str | UserError | None) -> str | None:
+    """A medium's content as a row knows it; what cannot be read becomes the row's problem."""
+    if isinstance(content, UserError):
+        seen.unreadable.add(example.row)
+        seen.problems.append(Problem(example.row, str(content), seen.where(example)))
+        return None
+    return content and f"{modality}:{content}"
+
+
+def _contents(
+    make: dict[str, Callable[[], Any]], wanted: Sequence[tuple[Key, object]]
+) -> Iterator[str | UserError]:
+    """`_content` of each source in order, computed by as many threads as there are cores; Pillow lets go of
+    the interpreter while it decodes. Every thread has readers of its own.
+    """
+    own = threading.local()
+
+    def content(key: Key, source: object) -> str | UserError:
+        readers: dict[str, Any] = own.__dict__.setdefault("readers", {})
+        modality = key[0]
+        if modality not in readers:
+            readers[modality] = make[modality]()
+        return _content(readers[modality], source)
+
+    # readers switch warnings off and on; here they are put back as they were
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for start in range(0, len(wanted), AHEAD):
+            yield from pool.map(lambda one: content(*one), wanted[start : start + AHEAD])
 
 
 def _content(reader: Any, source: object) -> str | UserError:

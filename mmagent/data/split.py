@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
+from mmagent.data.identity import content_of
 from mmagent.data.labelled import Example, LabelledSet
 from mmagent.errors import UserError
 
@@ -30,9 +30,10 @@ def stratified_split(
     if not 0 < fraction < 1:
         raise UserError(f"a validation split of {fraction:g} is impossible. Give a fraction such as 0.2.")
     examples = [example for example in labelled.examples if example.split in (None, "train")]
+    keys = {example.row: _key(example, seed, labelled) for example in examples}  # media in the file's order
     drawn: set[int] = set()
     for stratum in _strata(labelled, examples):
-        drawn |= _drawn(stratum, fraction, seed, labelled)
+        drawn |= _drawn(stratum, fraction, keys)
     if not drawn:
         raise UserError(
             f"no validation split can be drawn from {labelled.source}: no answer occurs twice in its "
@@ -61,11 +62,11 @@ def _is_free_text(labelled: LabelledSet, examples: list[Example]) -> bool:
     return sum(count == 1 for count in counts.values()) > len(examples) / 2
 
 
-def _drawn(stratum: list[Example], fraction: float, seed: int, labelled: LabelledSet) -> set[int]:
+def _drawn(stratum: list[Example], fraction: float, keys: Mapping[int, str]) -> set[int]:
     """The rows of one stratum that go to validation: groups in the order of their seeded hashes."""
     groups: dict[str, list[int]] = defaultdict(list)
     for example in stratum:
-        groups[_key(example, seed, labelled)].append(example.row)
+        groups[keys[example.row]].append(example.row)
     wanted = max(1, round(fraction * len(stratum)))
     drawn: set[int] = set()
     for key in sorted(groups)[:-1]:  # the last one stays, so that train has something of it
@@ -80,24 +81,7 @@ def _key(example: Example, seed: int, labelled: LabelledSet) -> str:
     for modality, sources in example.media.items():
         for source in sources:
             digest.update(f"\n{modality}:".encode())
-            digest.update(_content(source, example.row, labelled.base))
+            digest.update(content_of(source, example.row, labelled.base))
     if labelled.kind != "caption":
         digest.update(f"\n?{example.question}".encode())
     return digest.hexdigest()
-
-
-def _content(source: object, row: int, base: str | None) -> bytes:
-    """What a source is, the same on every machine: its path below the data, or the hash of what it holds."""
-    if isinstance(source, str | Path):
-        path = Path(source)
-        if base is not None and path.is_relative_to(base):
-            path = path.relative_to(base)
-        return path.as_posix().encode()
-    if isinstance(source, bytes | bytearray):
-        return hashlib.sha256(source).digest()
-    if callable(read := getattr(source, "read", None)):
-        return hashlib.sha256(read()).digest()
-    if callable(tobytes := getattr(source, "tobytes", None)):  # pictures and arrays in memory
-        shape = getattr(source, "shape", None) or getattr(source, "size", None)
-        return hashlib.sha256(repr(shape).encode() + tobytes()).digest()
-    return f"row {row}".encode()

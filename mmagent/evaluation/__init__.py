@@ -1,5 +1,12 @@
 """What an adapter's numbers are worth: metrics, intervals, baselines, controls, and a verdict in words.
 
+    from mmagent.evaluation import evaluate, write_report
+
+    evaluation = evaluate(Agent.load("my-bundle"), read_labelled("flowers/", modalities))
+    write_report(evaluation, "report")
+
+The parts serve on their own, too:
+
     from mmagent.evaluation import Result, judged, verdict
 
     rows = tuple(judged("What is this?", ["frog"], "frog", confidence=0.9, source="x.jpg") for ...)
@@ -32,14 +39,17 @@ from mmagent.evaluation.metrics import (
     macro_f1,
     perplexity,
 )
+from mmagent.evaluation.page import write_report
 from mmagent.evaluation.report import verdict
 from mmagent.evaluation.results import Judge, Result, Row, Scores, judged
+from mmagent.evaluation.run import Evaluation, Run, evaluate
 from mmagent.evaluation.vqa import vqa_accuracy, vqa_right
 
 __all__ = [
     "ClassScore",
     "Confusion",
     "Difference",
+    "Evaluation",
     "Example",
     "Interval",
     "Judge",
@@ -48,6 +58,7 @@ __all__ = [
     "ReliabilityPoint",
     "Result",
     "Row",
+    "Run",
     "Scores",
     "blind",
     "brier",
@@ -55,6 +66,7 @@ __all__ = [
     "choice_right",
     "confusion",
     "derangement",
+    "evaluate",
     "exact_match",
     "interval",
     "judged",
@@ -75,4 +87,5 @@ __all__ = [
     "vqa_accuracy",
     "vqa_right",
     "wilson",
+    "write_report",
 ]

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmagent.errors import UserError
 from mmagent.evaluation.metric import Floats, same_length
+from mmagent.evaluation.strength import held_out
 
 if TYPE_CHECKING:
     from mmagent.evaluation.results import Result
@@ -61,7 +62,7 @@ class Predictions:
 
 def majority(train_x: ArrayLike, train_y: Answers, test_x: ArrayLike) -> Predictions:
     """Always the commonest answer of the training rows; probabilities are the classes' shares there."""
-    _, y, labels, test = _checked(train_x, train_y, test_x)
+    _, y, labels, test = checked(train_x, train_y, test_x)
     shares = np.bincount(y, minlength=len(labels)) / len(y)
     return Predictions("majority class", labels, np.tile(shares, (len(test), 1)))
 
@@ -77,24 +78,24 @@ def nearest_mean(
     Probabilities are a softmax over the cosines. Its sharpness is the one of 24 under which the training rows
     are likeliest, each held against means without itself; it does not change the answers.
     """
-    train, y, labels, test = _checked(train_x, train_y, test_x)
+    train, y, labels, test = checked(train_x, train_y, test_x)
     if not are_keys:
-        train, test = _standardised(train, test)
-    train, test = _unit(train), _unit(test)
+        train, test = standardised(train, test)
+    train, test = unit(train), unit(test)
     own = np.eye(len(labels))[y]  # (N, C)
     sums = own.T @ train  # (C, d)
-    cosines = test @ _unit(sums).T
-    left_out = train @ _unit(sums).T
+    cosines = test @ unit(sums).T
+    left_out = train @ unit(sums).T
     rows = np.arange(len(y))
-    left_out[rows, y] = (train * _unit(sums[y] - train)).sum(axis=1)
+    left_out[rows, y] = (train * unit(sums[y] - train)).sum(axis=1)
     has_kin = np.bincount(y, minlength=len(labels))[y] > 1
     fits = [
-        _log_softmax(s * left_out[has_kin])[np.arange(has_kin.sum()), y[has_kin]].sum() for s in _SHARPNESS
+        log_softmax(s * left_out[has_kin])[np.arange(has_kin.sum()), y[has_kin]].sum() for s in _SHARPNESS
     ]
     sharpness = float(_SHARPNESS[int(np.argmax(fits))]) if has_kin.any() and len(labels) > 1 else 10.0
     what = "keys as given" if are_keys else "standardised features"
     name, note = "nearest class mean", f"cosine on {what}, sharpness {sharpness:.3g}"
-    return Predictions(name, labels, np.exp(_log_softmax(sharpness * cosines)), note)
+    return Predictions(name, labels, np.exp(log_softmax(sharpness * cosines)), note)
 
 
 def logistic_regression(
@@ -106,15 +107,16 @@ def logistic_regression(
     inside the training rows (counting right answers instead picks strong fits to noise by luck). Every fold
     is standardised by its own training part. Members of a class are dealt to the folds in turn, in an order
     drawn from `seed`, so a class may have fewer members than there are folds. A class with one member is
-    never in both parts; its row counts the same for every C.
+    never in both parts; its row is left out of the choice.
     Raises UserError without scikit-learn.
     """
-    train, y, labels, test = _checked(train_x, train_y, test_x)
+    train, y, labels, test = checked(train_x, train_y, test_x)
     name = "logistic regression"
     if len(labels) == 1:
         return Predictions(name, labels, np.ones((len(test), 1)), "one class in the training rows")
-    best = _chosen_strength(train, y, len(labels), seed)
-    [(_, found, converged)] = _path(train, y, test, len(labels), [best])
+    _scikit_learn()
+    best = _chosen_strength(train, y, seed)
+    found, converged = _fitted(train, y, test, len(labels), best)
     note = f"C = {best:g}, chosen inside the training rows" + ("" if converged else "; not converged")
     return Predictions(name, labels, found, note)
 
@@ -148,7 +150,7 @@ def per_question(
     return Predictions(f"{name} per question", labels, out, f"{len(known)} questions, each fitted alone")
 
 
-def _checked(
+def checked(
     train_x: ArrayLike, train_y: Answers, test_x: ArrayLike
 ) -> tuple[Floats, NDArray[np.intp], tuple[str, ...], Floats]:
     """Features as float64 (N, d) and (n, d), answers as numbers, and their labels. Raises UserError."""
@@ -170,19 +172,19 @@ def _checked(
     return train, np.array([at[text] for text in answers], np.intp), labels, test
 
 
-def _standardised(train: Floats, test: Floats) -> tuple[Floats, Floats]:
+def standardised(train: Floats, test: Floats) -> tuple[Floats, Floats]:
     """Both, with the training rows' mean taken off and divided by their deviation; constants become 0."""
     centre, spread = train.mean(axis=0), train.std(axis=0)
     spread[spread < 1e-12] = np.inf
     return (train - centre) / spread, (test - centre) / spread
 
 
-def _unit(rows: Floats) -> Floats:
+def unit(rows: Floats) -> Floats:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(lengths > 1e-12, lengths, np.inf))
 
 
-def _log_softmax(scores: Floats) -> Floats:
+def log_softmax(scores: Floats) -> Floats:
     shifted = scores - scores.max(axis=1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
@@ -196,40 +198,35 @@ def _folds(y: NDArray[np.intp], k: int, seed: int) -> NDArray[np.intp]:
     return fold
 
 
-def _chosen_strength(train: Floats, y: NDArray[np.intp], n_labels: int, seed: int) -> float:
+def _chosen_strength(train: Floats, y: NDArray[np.intp], seed: int) -> float:
     """C by cross-validation; 1 where there are too few rows for any."""
     fold = _folds(y, min(FOLDS, len(y)), seed)
     likely = np.zeros(len(STRENGTHS))
     for at in range(int(fold.max()) + 1):
-        inside, outside = fold != at, fold == at
-        if len(np.unique(y[inside])) < 2:
+        inside = fold != at
+        classes = np.unique(y[inside])
+        outside = (fold == at) & np.isin(y, classes)
+        if len(classes) < 2 or not outside.any():
             continue
-        path = _path(train[inside], y[inside], train[outside], n_labels, STRENGTHS)
-        for index, (_, probabilities, _) in enumerate(path):
-            given = probabilities[np.arange(len(probabilities)), y[outside]]
-            likely[index] += float(np.log(np.maximum(given, 1e-12)).sum())
+        known, new = standardised(train[inside], train[outside])
+        own, wanted = (np.searchsorted(classes, y[rows]) for rows in (inside, outside))
+        likely += held_out(known, own, new, wanted, len(classes), STRENGTHS)
     if not likely.any():
         return 1.0
     return STRENGTHS[int(likely.argmax())]
 
 
-def _path(
-    train: Floats, y: NDArray[np.intp], test: Floats, n_labels: int, strengths: Sequence[float]
-) -> list[tuple[float, Floats, bool]]:
-    """For each C: probabilities (n, C) of test rows and whether it converged; a fit starts from the last."""
+def _fitted(train: Floats, y: NDArray[np.intp], test: Floats, n_labels: int, c: float) -> tuple[Floats, bool]:
+    """Probabilities (n, C) of test rows after the fit of strength `c`, and whether it converged."""
     linear_model, not_converged = _scikit_learn()
-    train, test = _standardised(train, test)
-    model = linear_model.LogisticRegression(max_iter=1000, warm_start=True)
-    out = []
-    for c in strengths:
-        model.set_params(C=c)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", not_converged)
-            model.fit(train, y)
-        probabilities = np.zeros((len(test), n_labels))
-        probabilities[:, model.classes_] = model.predict_proba(test)
-        out.append((c, probabilities, int(model.n_iter_.max()) < model.max_iter))
-    return out
+    train, test = standardised(train, test)
+    model = linear_model.LogisticRegression(max_iter=1000, C=c)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", not_converged)
+        model.fit(train, y)
+    probabilities = np.zeros((len(test), n_labels))
+    probabilities[:, model.classes_] = model.predict_proba(test)
+    return probabilities, int(model.n_iter_.max()) < model.max_iter
 
 
 def _scikit_learn() -> tuple[Any, type[Warning]]:

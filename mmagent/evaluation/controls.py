@@ -30,7 +30,7 @@ class Example(Protocol):
     """A row of a data set, as far as controls need it; a `split` is honoured where there is one."""
 
     @property
-    def media(self) -> Mapping[str, tuple[object, ...]]:
+    def media(self) -> Mapping[str, Sequence[object]]:
         """Sources by modality."""
 
     @property

@@ -8,7 +8,7 @@ from mmagent.errors import UserError
 from mmagent.evaluation.intervals import RESAMPLES, Difference, paired, share
 from mmagent.evaluation.results import Result
 
-__all__ = ["FEW", "verdict"]
+__all__ = ["FEW", "against_memory", "verdict"]
 
 FEW = 100
 """Below so many rows the report says what it cannot tell apart."""
@@ -57,6 +57,13 @@ def verdict(
             "cannot be told from chance here."
         )
     return lines
+
+
+def against_memory(adapter: Result, turned: Result, *, resamples: int = RESAMPLES, seed: int = 0) -> str:
+    """One sentence on what the bundle's own shot memory is worth, from both ways of asking the same rows."""
+    ahead = paired(adapter.accuracy(), turned.accuracy(), resamples=resamples, seed=seed)
+    way = turned.name.partition(", memory ")[2].split(" ")[0] or "off"
+    return _Rival(f"itself with its shot memory {way}", turned, ahead).line()
 
 
 class _Rival:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmagent.data.arrow import Stored
 from mmagent.errors import UserError
 from mmagent.files import sha256_of
 
@@ -39,11 +40,13 @@ def content_of(source: object, reader: Reader) -> str:
     """The sha256 of a source's content, so that an equal input has equal features wherever it lies.
 
     A file is hashed byte by byte without being decoded, and so are bytes; the same bytes have one hash, in a
-    file or not. Anything else (a picture or an array in memory, a folder) is hashed by what the reader makes
-    of it. Raises `UserError` for what the reader cannot read.
+    file, in a table or in memory. Anything else (a picture or an array in memory, a folder) is hashed by what
+    the reader makes of it. Raises `UserError` for what the reader cannot read.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return hashlib.sha256(source).hexdigest()
+    if isinstance(source, Stored):
+        return hashlib.sha256(source.read()).hexdigest()
     if isinstance(source, str | os.PathLike):
         path = Path(os.fspath(source))
         if _is_file(path):
@@ -59,7 +62,7 @@ def is_stream(source: object) -> bool:
     if isinstance(source, str | os.PathLike):
         path = Path(os.fspath(source))
         return source == "-" or (_exists(path) and not _is_file(path) and not path.is_dir())
-    return callable(getattr(source, "read", None))
+    return not isinstance(source, Stored) and callable(getattr(source, "read", None))
 
 
 def _is_file(path: Path) -> bool:

@@ -1,17 +1,18 @@
 """The loop: steps of AdamW on the adapter, through the frozen core; validation, early stop, exact resume.
 
+What trains may stand before the core or inside of it (LoRA): it is whatever of the module needs gradients.
+
 One process or many (Accelerate): a step's rows are dealt out over the processes, each sums the loss of its
 own over the tokens of all, and gradients are added up. So two processes take the steps of one, and nobody
-waits for a number that another process alone decides on.
+waits for a number that another process alone decides on (`processes`).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,9 +22,13 @@ from torch import Tensor, nn
 from mmagent.core.score import target_losses
 from mmagent.errors import UserError
 from mmagent.training import checkpoint
-from mmagent.training.order import Order, rate_share
+from mmagent.training.interrupt import Interrupted
+from mmagent.training.order import Order, passes, rate_share
+from mmagent.training.precision import Passes
+from mmagent.training.processes import meet, new_accelerator, sum_gradients
 from mmagent.training.rows import LearnRow
 from mmagent.training.settings import TrainSettings
+from mmagent.training.together import begin_alike, trained
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -32,7 +37,15 @@ if TYPE_CHECKING:
     from mmagent.core.assemble import Row
     from mmagent.modality import Features
 
-__all__ = ["History", "Interrupted", "Outcome", "Seen", "Task", "fine_tune"]
+__all__ = [
+    "History",
+    "Outcome",
+    "Seen",
+    "Task",
+    "fine_tune",
+    "row_losses",
+    "validate_rows",
+]
 
 VALIDATE_BATCH = 64
 
@@ -44,10 +57,6 @@ class Seen(Protocol):
         """Features of these media as one batch."""
 
 
-class Interrupted(Exception):
-    """The run was asked to stop; its state is kept, and `str(error)` says how to go on."""
-
-
 @dataclass(frozen=True)
 class Task:
     """What is learned: rows to learn from, rows to judge by, and the features of their media."""
@@ -57,6 +66,8 @@ class Task:
     validation: Sequence[LearnRow]
     seen: Seen
     fingerprint: str
+    passes: Passes = field(default_factory=Passes)
+    """How the core is passed through; `fine_tune` takes it from the settings."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,8 @@ class History:
     """One validation: after `step` steps, the mean training loss since the last one, and how it fared."""
 
     step: int
-    loss: float
+    loss: float | None
+    """None before the first step."""
     validation_loss: float
     score: float
     """Share of validation answers that are right, generated to their end."""
@@ -119,51 +131,52 @@ def fine_tune(
     Raises `UserError` where the loss is no number (the last state is kept), and for a `resume` of a run with
     other settings or data, saying which differ.
     """
-    if accelerator is None:
-        from accelerate import Accelerator
-
-        accelerator = Accelerator(cpu=task.core.device.type == "cpu")
+    accelerator = accelerator or new_accelerator(task.core.device.type)
+    task = replace(task, passes=Passes.of(settings, task.core))
     order = Order([len(row) for row in task.train], settings.batch_size, settings.seed)
     steps = order.steps(settings.epochs)
     marks = {max(1, round(steps * (at + 1) / settings.validations)) for at in range(settings.validations)}
     adapter.to(task.core.device)
     optimiser = _optimiser(adapter, settings)
     run = _Run()
-    facts = {"settings": settings.as_json(), "data": task.fingerprint, "steps": steps}
+    facts = {
+        "settings": settings.as_json(),
+        "data": task.fingerprint,
+        "steps": steps,
+        "core": task.core.numbers,
+        "core's weights": task.core.fingerprint(),
+    }
     if resume:
-        run = _resumed(work, adapter, optimiser, facts)
-    wrapped = accelerator.prepare_model(adapter) if accelerator.num_processes > 1 else adapter
+        run = _resumed(work, task, adapter, optimiser, facts)
+    begin_alike(adapter, accelerator)
     task.core.assert_frozen()
     began = time.perf_counter()
     first = run.step
-    while run.step < steps:
+    if not run.history:
+        _validated(task, adapter, run, settings, accelerator)  # a good start is kept if no step betters it
+    while run.step < steps and not (settings.patience and run.bad >= settings.patience):
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate_share(run.step, steps, settings.warmup)
-        loss = _step(task, wrapped, optimiser, order.rows(run.step), settings, run.step, accelerator)
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss is no number at step {run.step + 1}: the learning rate {settings.learning_rate} "
-                f"is too high, or an input is damaged. What was reached before is kept in {work}."
-            )
+        loss = _step(task, adapter, optimiser, order.rows(run.step), settings, run.step, accelerator)
+        _demand_finite(loss, run.step + 1, settings, work)
         run.step += 1
         run.losses.append(loss)
         score = None
         if run.step in marks or run.step == steps:
-            score = _validated(task, adapter, run, accelerator).score
-            _write(work, adapter, optimiser, run, facts, accelerator)
+            score = _validated(task, adapter, run, settings, accelerator).score
+            _demand_finite(run.history[-1].validation_loss, run.step, settings, work)
+            _write(work, task, adapter, optimiser, run, facts, accelerator)
         if on_step is not None:
             on_step(run.step, steps, loss, score)
-        if score is not None and settings.patience and run.bad >= settings.patience:
-            break
         if _any(stop(), accelerator):
-            _write(work, adapter, optimiser, run, facts, accelerator)
+            _write(work, task, adapter, optimiser, run, facts, accelerator)
             raise Interrupted(f"stopped after step {run.step} of {steps}; its state is in {work}")
     task.core.assert_frozen()
     adapter.load_state_dict(run.best)
     adapter.eval()
     seconds = time.perf_counter() - began
-    seen = sum(len(order.rows(step)) for step in range(first, run.step))
-    return Outcome(run.history, run.best_of, run.step, steps, seconds, order.waste(), seen)
+    seen, waste = order.examples(first, run.step), order.waste(settings.accumulate)
+    return Outcome(run.history, run.best_of, run.step, steps, seconds, waste, seen)
 
 
 def _step(
@@ -182,25 +195,26 @@ def _step(
     optimiser.zero_grad(set_to_none=True)
     tokens = sum(len(task.train[row].target) for row in rows)
     own = rows[rank::world]
-    parts = [own[at :: settings.accumulate] for at in range(settings.accumulate)]
+    places = passes([len(task.train[row]) for row in own], settings.accumulate)
+    parts = [[own[at] for at in part] for part in places]
     total = torch.zeros((), device=task.core.device)
-    for at, part in enumerate(parts):
-        last = at + 1 == len(parts)
-        with nullcontext() if last or world == 1 else accelerator.no_sync(adapter):
-            # a process without rows of its own takes one along for nothing, so that all meet in backward()
-            each = _losses(task, adapter, [task.train[row] for row in part or rows[:1]])
-            loss = each.sum() / tokens * (1.0 if part else 0.0)
-            accelerator.backward(loss * world)  # gradients are averaged over processes; this adds them up
-            total += loss.detach()
-    nn.utils.clip_grad_norm_(adapter.parameters(), settings.clip)
-    optimiser.step()
-    return float(accelerator.reduce(total, reduction="sum"))
+    for part in parts if task.core.sharded else filter(None, parts):
+        # a sharded core is passed through by all together, so one without rows takes one along for nothing
+        each = row_losses(task, adapter, [task.train[row] for row in part or rows[:1]])
+        loss = each.sum() / tokens * (1.0 if part else 0.0)
+        task.passes.backward(loss)
+        total += loss.detach()
+    (mean,) = meet(accelerator, float(total))
+    sum_gradients(trained(adapter), accelerator)
+    task.passes.step(optimiser, trained(adapter), settings.clip)
+    return mean
 
 
-def _losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
+def row_losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
     """Sum of the cross-entropy over each row's target tokens, (B,)."""
     filled = _filled(task, adapter, rows)
-    return target_losses(task.core, filled, [row.target for row in rows])
+    with task.passes.through(task.core):
+        return target_losses(task.core, filled, [row.target for row in rows])
 
 
 def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Row]:
@@ -217,19 +231,27 @@ def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Ro
 
 
 @torch.no_grad()
-def _validated(task: Task, adapter: nn.Module, run: _Run, accelerator: Accelerator) -> History:
+def _validated(
+    task: Task, adapter: nn.Module, run: _Run, settings: TrainSettings, accelerator: Accelerator
+) -> History:
     """Judge the adapter, note it, and keep it if it is the best."""
     adapter.eval()
-    own = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
-    sums = torch.zeros(3, dtype=torch.float64)  # loss, target tokens, right answers
-    for start in range(0, len(own), VALIDATE_BATCH):
-        rows = [task.validation[at] for at in own[start : start + VALIDATE_BATCH]]
-        sums[0] += float(_losses(task, adapter, rows).sum())
+    size = validate_rows(settings, accelerator.num_processes)
+    # a sharded core is passed through by all together, so all take the same rows and the first counts them
+    dealt = range(len(task.validation))
+    if not task.core.sharded:
+        dealt = dealt[accelerator.process_index :: accelerator.num_processes]
+    own = sorted(dealt, key=lambda at: len(task.validation[at]))
+    sums = [0.0, 0.0, 0.0]  # loss, target tokens, right answers
+    for start in range(0, len(own), size):
+        rows = [task.validation[at] for at in own[start : start + size]]
+        sums[0] += float(row_losses(task, adapter, rows).sum())
         sums[1] += sum(len(row.target) for row in rows)
         said = _said(task, adapter, rows)
         sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
-    loss, tokens, right = accelerator.reduce(sums.to(accelerator.device), reduction="sum").tolist()
-    lost = sum(run.losses) / max(1, len(run.losses))
+    counts = accelerator.is_main_process or not task.core.sharded
+    loss, tokens, right = meet(accelerator, *(one if counts else 0.0 for one in sums))
+    lost = sum(run.losses) / len(run.losses) if run.losses else None
     now = History(run.step, lost, loss / max(1.0, tokens), right / max(1, len(task.validation)))
     better = not run.history or _merit(now) > _merit(run.best_of)
     run.history.append(now)
@@ -240,6 +262,11 @@ def _validated(task: Task, adapter: nn.Module, run: _Run, accelerator: Accelerat
     return now
 
 
+def validate_rows(settings: TrainSettings, processes: int) -> int:
+    """Rows that are validated at once: 64, or fewer where training takes few for want of memory."""
+    return min(VALIDATE_BATCH, 4 * max(1, settings.batch_size // (settings.accumulate * processes)))
+
+
 def _said(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[str]:
     """What the core generates for these rows, in as many tokens as the longest right answer takes."""
     prompts = _filled(task, adapter, rows)
@@ -247,7 +274,8 @@ def _said(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[str]
     out = [""] * len(rows)
     for stop in sorted({row.stop for row in rows}):
         at = [i for i, row in enumerate(rows) if row.stop == stop]
-        made = task.core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
+        with task.passes.through(task.core):
+            made = task.core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
         for i, one in zip(at, made, strict=True):
             out[i] = one.text
     return out
@@ -258,16 +286,22 @@ def _merit(one: History) -> tuple[float, float]:
 
 
 def _optimiser(adapter: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    trained = [p for p in adapter.parameters() if p.requires_grad]
+    learned = trained(adapter)
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in learned if _is_matrix(p)], "weight_decay": settings.weight_decay},
+        {"params": [p for p in learned if not _is_matrix(p)], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
 
 
+def _is_matrix(parameter: Tensor) -> bool:
+    """Whether it has rows and columns: (IA)^3 keeps vectors as (1, n), which decay would pull from one."""
+    return sum(size > 1 for size in parameter.shape) >= 2
+
+
 def _write(
     work: Path,
+    task: Task,
     adapter: nn.Module,
     optimiser: torch.optim.Optimizer,
     run: _Run,
@@ -286,6 +320,7 @@ def _write(
             "bad": run.bad,
             "history": [vars(one) for one in run.history],
             "losses": run.losses,
+            "scaler": task.passes.state(),
         }
         groups = {
             "adapter": adapter.state_dict(),
@@ -293,29 +328,23 @@ def _write(
             "optimiser": moments,
         }
         checkpoint.save(work, checkpoint.State(run.step, groups, told))
-    accelerator.wait_for_everyone()
+    meet(accelerator)
 
 
-def _resumed(work: Path, adapter: nn.Module, optimiser: torch.optim.Optimizer, facts: dict[str, Any]) -> _Run:
+def _resumed(
+    work: Path, task: Task, adapter: nn.Module, optimiser: torch.optim.Optimizer, facts: dict[str, Any]
+) -> _Run:
     """Fill adapter and optimiser from the newest state; a new run where there is none."""
     state = checkpoint.latest(work)
     if state is None:
         return _Run()
     there = state.facts
-    names = [
-        name for name, value in facts["settings"].items() if there["settings"].get(name, value) != value
-    ] + [name for name in ("data", "steps") if there[name] != facts[name]]
-    if names:
-        said = ", ".join(
-            f"{name} {there['settings'][name]} there, {facts['settings'][name]} here"
-            if name in facts["settings"]
-            else f"the {name} differ" + ("" if name.endswith("s") else "s")
-            for name in names
-        )
+    if differing := _differences(there, facts):
         raise UserError(
-            f"the run in {work} was started otherwise: {said}. Give the same settings and data, or another "
-            "--out to start anew."
+            f"the run in {work} was started otherwise: {', '.join(differing)}. Give the same settings and "
+            "data, or another --out to start anew."
         )
+    task.passes.take(there.get("scaler", {}))
     adapter.load_state_dict(dict(state.tensors["adapter"]))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.tensors["optimiser"].items():
@@ -327,12 +356,37 @@ def _resumed(work: Path, adapter: nn.Module, optimiser: torch.optim.Optimizer, f
     return _Run(state.step, there["bad"], history, dict(state.tensors["best"]), list(there["losses"]))
 
 
+def _demand_finite(loss: float, step: int, settings: TrainSettings, work: Path) -> None:
+    """Raise UserError for a loss that is no number, saying what is kept; such weights are never written."""
+    if math.isfinite(loss):
+        return
+    state = checkpoint.latest(work)
+    kept = f"The state of step {state.step} is kept in {work}." if state else "No state had been written yet."
+    raise UserError(
+        f"the loss is no number at step {step}: the learning rate {settings.learning_rate} is too high, or "
+        f"an input is damaged. {kept}"
+    )
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """In words, what a run was started with and what it would go on with, where they differ."""
+    old, new = ({**facts["settings"], "core": facts.get("core")} for facts in (there, here))
+    named = [
+        f"{name} {old[name]} there, {value} here"
+        for name, value in new.items()
+        if old.get(name, value) != value
+    ]
+    return named + [
+        f"the {name} differ" + ("" if name.endswith("s") else "s")
+        for name in ("data", "steps", "core's weights")
+        if there[name] != here[name]
+    ]
+
+
 def _any(said: bool, accelerator: Accelerator) -> bool:
     """Whether any process says yes, so that all do the same."""
-    if accelerator.num_processes == 1:
-        return said
-    found = accelerator.reduce(torch.tensor(float(said), device=accelerator.device), reduction="sum")
-    return float(found) > 0
+    (found,) = meet(accelerator, float(said))
+    return found > 0
 
 
 def hash_of(*numbers: int) -> int:
@@ -341,24 +395,3 @@ def hash_of(*numbers: int) -> int:
 
     text = " ".join(map(str, numbers)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
-
-
-@contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Notes Ctrl-C and SIGTERM instead of dying of them; the second Ctrl-C is the usual one."""
-    import signal
-
-    caught: list[int] = []
-    before = {}
-
-    def note(number: int, frame: object) -> None:
-        caught.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, note)
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,7 +1,8 @@
 """Which rows make which step: a function of seed and step alone, so that any step can be taken up again.
 
 Rows of like length go together, so that little of a batch is padding; which rows and in which order is drawn
-anew in every epoch.
+anew in every epoch. Where a step's rows are of unlike lengths all the same (few rows, or a few very long
+ones), they are read in several passes, so that padding stays below `PADDING` whatever the data are.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Order", "rate_share"]
+__all__ = ["Order", "passes", "rate_share"]
 
+PADDING = 0.12  # of the positions of a pass, at most
 POOL = 16  # batches among which rows are sorted by length: enough to match, few enough to stay mixed
 
 
@@ -58,12 +60,37 @@ class Order:
         rng.shuffle(full)
         return full + short
 
-    def waste(self) -> float:
-        """Share of the first epoch's positions that are padding, 0 to 1."""
-        batches = self._epoch(0)
-        filled = sum(self.lengths)
-        taken = sum(len(batch) * max(self.lengths[row] for row in batch) for batch in batches)
-        return 1 - filled / taken
+    def examples(self, first: int, last: int) -> int:
+        """Rows of the steps from `first` up to but not including `last`."""
+        ends = last // self.steps_per_epoch - first // self.steps_per_epoch
+        short = self.steps_per_epoch * self.batch_size - len(self.lengths)  # what an epoch's last step lacks
+        return (last - first) * self.batch_size - ends * short
+
+    def waste(self, accumulate: int = 1) -> float:
+        """Share of the first epoch's positions that are padding, 0 to 1, in one process."""
+        taken = 0
+        for batch in self._epoch(0):
+            own = [self.lengths[row] for row in batch]
+            taken += sum(len(part) * max(own[at] for at in part) for part in passes(own, accumulate))
+        return 1 - sum(self.lengths) / taken
+
+
+def passes(lengths: Sequence[int], accumulate: int = 1) -> list[list[int]]:
+    """A step's rows, by their places, in passes of like length: at least `accumulate` where there are rows.
+
+    One empty pass where there is no row.
+    """
+    most = math.ceil(len(lengths) / accumulate)
+    found: list[list[int]] = [[]]
+    filled = 0
+    for at in sorted(range(len(lengths)), key=lengths.__getitem__):
+        length, rows = lengths[at], len(found[-1])
+        if rows and (rows == most or filled + length < (1 - PADDING) * length * (rows + 1)):
+            found.append([])
+            filled = 0
+        found[-1].append(at)
+        filled += length
+    return found
 
 
 def rate_share(step: int, steps: int, warmup: float) -> float:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmagent.agent import Agent
+    from mmagent.compose import Composed
     from mmagent.core.assemble import Row
+
+    Kind = tuple[str | None, tuple[str, ...] | None, int]
 
 __all__ = ["LearnRow", "TrainExample", "fingerprint", "learn_rows"]
 
@@ -51,7 +54,7 @@ class TrainExample(Protocol):
         """The answers to choose from, if any."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class LearnRow:
     """One example, tokenised.
 
@@ -74,11 +77,8 @@ class LearnRow:
 
     def filled(self, prefixes: Sequence[Tensor]) -> Row:
         """The prompt with prefixes (k, d_core) in its open places, in their order."""
-        given = iter(prefixes)
-        parts = tuple(
-            replace(part, embeds=next(given)) if isinstance(part, Soft) else part
-            for part in self.prompt.parts
-        )
+        given = iter(zip(prefixes, self.media, strict=True))
+        parts = tuple(_put(*next(given)) if isinstance(part, Soft) else part for part in self.prompt.parts)
         return replace(self.prompt, parts=parts)
 
     def is_right(self, said: str) -> bool:
@@ -97,6 +97,8 @@ def learn_rows(
 
     media: for each example, by its place, the run's numbers of its media in order. Raises `UserError` naming
     the row for an example with media of another modality, and for one longer than the core reads.
+
+    Rows that ask the same share one prompt, so neither time nor memory is spent on it again.
     """
     import torch
 
@@ -104,6 +106,8 @@ def learn_rows(
 
     core = agent.core
     blank = torch.zeros(n_tokens, core.d_core)
+    prompts: dict[Kind, tuple[Composed, Row]] = {}
+    targets: dict[tuple[Kind, str], tuple[int, ...]] = {}
     rows = []
     for at, example in enumerate(examples):
         other = [name for name in example.media if name != modality]
@@ -111,30 +115,43 @@ def learn_rows(
             raise UserError(
                 f"row {example.row} has {other[0]!r} media; this adapter is for {modality!r} alone."
             )
-        softs = [Soft(blank, f"open place {number}") for number in media[at]]
-        request = Request(
-            example.question, {modality: example.media.get(modality, ())}, (), example.choices or None
-        )
-        composed = agent.compose(request, modality, softs)
-        prompt = read(core, composed.prompt)
-        ids = read_continuation(core, prompt, composed.write_answer(example.answer))
-        end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
-        target = (*ids, *end)
-        try:
-            check_room(core, [prompt.then(target)], 0)
-        except UserError as error:
-            raise UserError(f"row {example.row}: {error}") from error
+        choices = tuple(example.choices) if example.choices else None
+        kind = example.question, choices, len(media[at])
+        if kind not in prompts:
+            softs = [Soft(blank, "open place")] * len(media[at])
+            given = {modality: example.media.get(modality, ())}
+            composed = agent.compose(Request(example.question, given, (), choices), modality, softs)
+            prompts[kind] = composed, read(core, composed.prompt)
+        composed, prompt = prompts[kind]
+        if (kind, example.answer) not in targets:
+            ids = read_continuation(core, prompt, composed.write_answer(example.answer))
+            end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
+            try:
+                check_room(core, [prompt.then((*ids, *end))], 0)
+            except UserError as error:
+                raise UserError(f"row {example.row}: {error}") from error
+            targets[kind, example.answer] = (*ids, *end)
+        target = targets[kind, example.answer]
         right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
         rows.append(LearnRow(prompt, target, tuple(media[at]), right, composed.stop, composed.drop))
     return rows
 
 
+def _put(prefix: Tensor, medium: int) -> Soft:
+    """A prefix in an open place; what it is called tells it from those of other media."""
+    return Soft(prefix, f"medium {medium}")
+
+
 def fingerprint(rows: Sequence[LearnRow], keys: Sequence[str]) -> str:
     """sha256 over everything that is learned from: tokens, targets, and the content keys of the media."""
     digest = hashlib.sha256()
+    prompts: dict[int, str] = {}
     for row in rows:
-        parts = [f"<{len(part)}>" if isinstance(part, Soft) else part for part in row.prompt.parts]
-        digest.update(repr((parts, row.target, [keys[at] for at in row.media])).encode())
+        if id(row.prompt) not in prompts:
+            parts = [f"<{len(part)}>" if isinstance(part, Soft) else part for part in row.prompt.parts]
+            prompts[id(row.prompt)] = repr(parts)
+        told = (row.target, [keys[at] for at in row.media])
+        digest.update(f"{prompts[id(row.prompt)]} {told!r}".encode())
     return digest.hexdigest()
 
 

@@ -14,19 +14,28 @@ from typing import Any
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["TrainSettings", "field_help", "from_toml"]
+__all__ = ["AUTO", "WORDS", "TrainSettings", "field_help", "from_toml"]
+
+AUTO = -1
+"""The batch size that stands for the largest that fits; `budget.settled` puts a number in its place."""
+WORDS: dict[str, dict[str, int]] = {"batch_size": {"auto": AUTO}}
+"""Words that stand for a number, by setting."""
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
 class TrainSettings:
     """Settings of one fine-tuning run. What is not said here does not change the result."""
 
-    adapter: str = "prefix"
-    """Family of the adapter, as `mmagent plugins` lists them."""
+    adapter: str = "auto"
+    """Family of the adapter, as `mmagent plugins` lists them, or several joined by a +, such as prefix+lora;
+    auto: the one that suits the data."""
+    adapter_options: str = ""
+    """Settings of the family, such as "r=16 targets=q_proj,v_proj"; with two of them, "lora.r=16"."""
     epochs: float = 30.0
     """Times that every training example is seen, unless it stops early."""
     batch_size: int = 32
-    """Examples per optimiser step, over all processes and accumulated parts together."""
+    """Examples per optimiser step, over all processes and parts together; auto: as many as fit in memory."""
     accumulate: int = 1
     """Parts that a step's examples are read in, one after the other; more take less memory."""
     learning_rate: float = 1e-3
@@ -45,20 +54,38 @@ class TrainSettings:
     """Share of the examples kept for validation where the data names no validation split."""
     seed: int = 0
     """Seed of the start, the order, the validation split and dropout: the same seed, the same weights."""
+    precision: str = "auto"
+    """Numbers of the passes through the core: auto (as it was loaded), fp32, bf16 or fp16."""
+    checkpointing: bool = False
+    """Keep less of each layer and compute it anew in the backward pass: less memory, more time."""
+    augment: bool = False
+    """Vary the examples at random in every step, as their modality does; features are then not cached."""
     keep: bool = True
     """Start from the bundle's own adapter where it is of this family and shape; else from fresh weights."""
+    tune_keys: bool = False
+    """Fine-tune the keys of a memory (Tip-Adapter-F); otherwise the examples are remembered as they are."""
+    key_epochs: int = 20
+    """Times that every example is seen while keys are tuned."""
+
+    refit: bool = True
+    """At the end, fit what has a closed form once more, to training and validation rows together."""
 
     def __post_init__(self) -> None:
         demands = {
             "epochs": (self.epochs > 0, "more than 0"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "accumulate": (1 <= self.accumulate <= self.batch_size, "from 1 to the batch size"),
-            "learning_rate": (self.learning_rate > 0, "more than 0"),
+            "batch_size": (self.batch_size >= 1 or self.batch_size == AUTO, "at least 1, or auto"),
+            "accumulate": (
+                self.accumulate >= 1 and self.batch_size in (AUTO, max(self.accumulate, self.batch_size)),
+                "from 1 to the batch size",
+            ),
+            "learning_rate": (0 < self.learning_rate <= 1000, "more than 0 and at most 1000"),
             "warmup": (0 <= self.warmup <= 1, "from 0 to 1"),
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
             "clip": (self.clip > 0, "more than 0"),
             "patience": (self.patience >= 0, "0 or more"),
+            "key_epochs": (self.key_epochs >= 1, "at least 1"),
             "validations": (self.validations >= 1, "at least 1"),
+            "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "validation_share": (0 < self.validation_share < 1, "between 0 and 1"),
         }
         for name, (good, wanted) in demands.items():
@@ -72,6 +99,7 @@ class TrainSettings:
     def changed(self, options: Mapping[str, Any]) -> TrainSettings:
         """With other values; raises `UserError` for a name that is no setting or a value of another kind."""
         known = {field.name: field for field in fields(self)}
+        options = {name: _number(name, value) for name, value in options.items()}
         for name, value in options.items():
             if name not in known:
                 raise UserError(
@@ -98,6 +126,11 @@ def from_toml(file: str | Path, base: TrainSettings | None = None) -> TrainSetti
         return (base or TrainSettings()).changed(found)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
+
+
+def _number(name: str, value: Any) -> Any:
+    """The number that a word stands for; other values as they are."""
+    return WORDS.get(name, {}).get(value, value) if isinstance(value, str) else value
 
 
 @cache

@@ -3,6 +3,7 @@
     archive.py     one tar, the same bytes every time, and back
     store.py       a hub's repository, or a directory that stands for one
     difference.py  what two bundles differ in
+    merge.py       the adapter of a core into its weights
     members.py     which files make a bundle, and whether it can leave its place
 
 What arrives is checked against its own manifest before it appears. Importing this package is cheap.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from mmagent.travel.archive import export_bundle, import_bundle
 from mmagent.travel.difference import Difference, diff_bundles
+from mmagent.travel.merge import merge_bundle
 from mmagent.travel.store import pull_bundle, push_bundle
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "diff_bundles",
     "export_bundle",
     "import_bundle",
+    "merge_bundle",
     "pull_bundle",
     "push_bundle",
 ]

@@ -67,6 +67,12 @@ class ImageReader:
         digest.update(rgb.tobytes())
         return digest.hexdigest()
 
+    def vary(self, raw: Image.Image, seed: int) -> Image.Image:
+        """The picture as it might have been taken: cut a little, mirrored, in another light."""
+        from mmagent_image.vary import vary
+
+        return vary(raw, seed)
+
     def load_encoder(
         self,
         location: str,

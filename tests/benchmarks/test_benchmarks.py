@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = {"startup": 1, "cold_ask": 2, "warm_generate": 2, "batch": 2}
+FIGURES = {
+    "startup": 1,
+    "cold_ask": 2,
+    "warm_generate": 2,
+    "batch": 2,
+    "episodes": 1,
+    "finetune": 3,
+    "padding": 6,
+    "growth": 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +67,9 @@ def test_an_unknown_benchmark_is_refused_with_those_there_are():
     assert "There are: startup, cold_ask" in python("-m", "benchmarks", "speed", fails=True).stderr
 
 
-def test_the_peer_script_imports_nothing_of_mmagent():
-    tree = ast.parse((ROOT / "benchmarks" / "peer_ask.py").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("peer", ["peer_ask.py", "peer_finetune.py"])
+def test_the_peer_scripts_import_nothing_of_mmagent(peer):
+    tree = ast.parse((ROOT / "benchmarks" / peer).read_text(encoding="utf-8"))
     froms = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     names = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert {str(name).partition(".")[0] for name in froms | names} <= {

@@ -14,6 +14,7 @@ from mmagent.adapter import AdapterFamily
 from mmagent.bundle import BundleSource
 from mmagent.hookspecs import hookimpl
 from mmagent.modality import Modality
+from mmagent.training.preset import Preset
 
 @hookimpl
 def register_modalities(register):
@@ -26,6 +27,10 @@ def register_adapters(register):
 @hookimpl
 def register_bundles(register):
     register(BundleSource("hot", Path({bundle!r}), "mmagent-thermal"))
+
+@hookimpl
+def register_presets(register):
+    register(Preset("gentle", "slow and sure", Path({bundle!r}).with_name("gentle.toml")))
 
 @hookimpl
 def register_commands(app):
@@ -54,7 +59,7 @@ def test_a_plugin_brings_all_it_registers(install, run, tiny_bundle):
     install(PLUGIN.format(bundle=str(tiny_bundle)))
     listing = json.loads(run("plugins", "--json").stdout)
     brings = next(row["brings"] for row in listing["plugins"] if row["name"] == "thermal")
-    assert brings == ["modality heat_map", "adapter warm", "bundle hot", "command calibrate"]
+    assert brings == ["modality heat_map", "adapter warm", "bundle hot", "preset gentle", "command calibrate"]
     assert listing["problems"] == []
 
 
@@ -84,3 +89,14 @@ def test_a_heavy_half_that_is_missing_names_the_plugin(install, run, tiny_bundle
     assert done.stderr.count("\n") == 1
     assert "plugin 'thermal' (mmagent-thermal 0.3)" in done.stderr
     assert "nowhere_at_all" in done.stderr
+
+
+def test_a_new_preset_is_found_by_name(install, run, tiny_bundle):
+    install(PLUGIN.format(bundle=str(tiny_bundle)))
+    tiny_bundle.with_name("gentle.toml").write_text("epochs = -3\n")
+    given = ("--data", "nowhere.csv", "--out", "nowhere")
+    done = run("train", *given, "--preset", "gentle")
+    assert "gentle.toml: epochs is -3" in done.stderr
+    done = run("train", *given, "--preset", "gentel")
+    assert "no preset called 'gentel'." in done.stderr
+    assert "Did you mean 'gentle'?" in done.stderr

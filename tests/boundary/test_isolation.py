@@ -40,6 +40,11 @@ ODD = {
         f'{HEAD}@hookimpl\ndef register_adapters(register):\n    register("heat")\n',
         ["registers a str where a AdapterFamily belongs"],
     ),
+    "name that combines": (
+        f"{HEAD}from mmagent.adapter import AdapterFamily\n@hookimpl\ndef register_adapters(register):\n"
+        '    register(AdapterFamily("a+b", "both", "nowhere:build"))\n',
+        ["cannot be called 'a+b'"],
+    ),
     "name of an option": (registering("choices"), ["cannot be called 'choices'"]),
     "name that makes no option": (registering("Two Words"), ["cannot be called 'Two Words'"]),
     "command that exists": (

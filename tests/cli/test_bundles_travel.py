@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from mmagent.bundle import Bundle
 
-COMMANDS = ("export", "import", "push", "pull", "diff")
+COMMANDS = ("export", "import", "push", "pull", "merge", "diff")
 
 
 @pytest.fixture

@@ -44,6 +44,18 @@ def test_a_sound_set(call, here, tiny_bundle):
         assert words in done.out
 
 
+def test_it_says_how_long_training_would_take(call, here, tiny_bundle):
+    from PIL import Image
+
+    for at in range(40):
+        Image.new("RGB", (9 + at, 9), "red").save(here / f"{at}.png")
+    write(here, [{"image": f"{at}.png", "label": ("red", "blue")[at % 2]} for at in range(40)])
+    done = call("data", "check", "rows.jsonl", "--bundle", tiny_bundle)
+    assert done.code == 0, done.err
+    assert "time to encode: about 1 s for 40 media" in done.out
+    assert "30 epochs of 32 rows and 20 validations of 8" in done.out
+
+
 def test_as_json(call, here):
     found = json.loads(call("data", "check", "rows.jsonl", "--quick", "--json").out)
     assert (found["clean"], found["rows"], found["opened"], found["prompts"]) == (True, 3, False, None)

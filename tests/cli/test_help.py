@@ -13,7 +13,7 @@ from mmagent import __version__
 from mmagent.plugins import RESERVED
 from mmagent_cli.options import AskOptions
 
-HEAVY = ("torch", "transformers", "numpy", "PIL", "rich", "jinja2", "tqdm")
+HEAVY = ("torch", "transformers", "numpy", "PIL", "rich", "jinja2", "tqdm", "matplotlib")
 OPTIONS = """--image --shot --shots --memory --choices --bundle --core --prompt --device --dtype --max-tokens
 --temperature --top-p --seed --json --batch --out --resume --trust-remote-code""".split()
 
@@ -27,6 +27,8 @@ OPTIONS = """--image --shot --shots --memory --choices --bundle --core --prompt 
         ["plugins"],
         ["bundles", "--help"],
         ["data", "check", "--help"],
+        ["train", "--help"],
+        ["eval", "--help"],
     ],
     ids=" ".join,
 )

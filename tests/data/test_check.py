@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from mmagent.agent import Agent
-from mmagent.data import check
+from mmagent.data import check, read_labelled
+from mmagent.data.media import look
 from mmagent.errors import UserError
 
 
@@ -196,3 +200,33 @@ def test_a_bundle_that_makes_no_prefix_shows_no_prompts_and_says_why(
     assert report.clean
     assert report.prompts is None
     assert "no prompts are shown: bundle 'x' has no sense for 'image'." in report.notes
+
+
+def test_media_are_opened_by_several_threads_and_told_in_the_order_of_the_rows(monkeypatch, modalities):
+    """Every thread has a reader of its own, and the first media are the slowest."""
+    readers, threads = [], set()
+
+    class Slow:
+        def __init__(self):
+            readers.append(self)
+
+        def load(self, source):
+            threads.add(threading.get_ident())
+            time.sleep(0.02 if source[0] < 4 else 0.001)
+            if source[0] % 3 == 0:
+                raise UserError(f"{source[0]} is damaged")
+            return source[0]
+
+        def fingerprint(self, raw):
+            return str(raw)
+
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    rows = [{"image": bytes([at]), "label": "ab"[at % 2]} for at in range(30)]
+    labelled = read_labelled(rows, modalities)
+    told = []
+    fake = SimpleNamespace(modalities={"image": SimpleNamespace(reader="")}, resolve=lambda _: Slow)
+    seen = look(labelled, fake, progress=lambda done, total: told.append((done, total)))
+    assert [problem.row for problem in seen.problems] == [at + 1 for at in range(30) if at % 3 == 0]
+    assert [str(problem) for problem in seen.problems][1] == "row 4: 3 is damaged"
+    assert told == [(at + 1, 30) for at in range(30)]
+    assert 1 < len(threads) == len(readers) <= 4

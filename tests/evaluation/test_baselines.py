@@ -16,8 +16,10 @@ from mmagent.evaluation import (
     nearest_mean,
     per_question,
 )
+from mmagent.evaluation.shot_votes import shot_votes
+from mmagent.evaluation.strength import held_out
 
-FITTED = [majority, nearest_mean, logistic_regression]
+FITTED = [majority, nearest_mean, logistic_regression, shot_votes]
 
 
 def blobs(n: int, seed: int, spread: float = 0.5, classes: int = 3):
@@ -43,7 +45,7 @@ def test_every_row_gets_a_distribution_over_the_training_classes(baseline):
     assert len(found.answers) == len(found.confidence) == 25
 
 
-@pytest.mark.parametrize("baseline", [nearest_mean, logistic_regression])
+@pytest.mark.parametrize("baseline", [nearest_mean, logistic_regression, shot_votes])
 def test_classes_that_lie_apart_are_found(baseline):
     train, test = blobs(90, 0), blobs(60, 1)
     right = [a == b for a, b in zip(baseline(*train, test[0]).answers, test[1], strict=True)]
@@ -96,6 +98,22 @@ def test_logistic_regression_is_scikit_learns_with_the_chosen_c():
     c = float(found.note.split("C = ")[1].split(",")[0])
     model = LogisticRegression(C=c, max_iter=1000).fit(scaler.transform(train[0]), train[1])
     np.testing.assert_allclose(found.probabilities, model.predict_proba(scaler.transform(test[0])), atol=1e-5)
+
+
+@pytest.mark.parametrize("d", [4, 90], ids=["more rows than features", "more features than rows"])
+def test_strengths_are_held_against_each_other_as_by_scikit_learn(d):
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(3)
+    y, wanted = np.arange(60) % 5, np.arange(30) % 5
+    centres = rng.normal(size=(5, d))
+    train, test = (centres[at] + 1.5 * rng.normal(size=(len(at), d)) for at in (y, wanted))
+    strengths = (1e-3, 1e-1, 1.0, 10.0)
+    found = held_out(train, y, test, wanted, 5, strengths)
+    for c, likely in zip(strengths, found, strict=True):
+        model = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(train, y)
+        told = model.predict_log_proba(test)[np.arange(30), wanted]
+        assert likely / 30 == pytest.approx(told.mean(), abs=0.03)
 
 
 def test_noise_is_fitted_weakly_and_what_lies_apart_is_not():

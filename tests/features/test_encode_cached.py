@@ -14,6 +14,7 @@ from PIL import Image
 
 from mmagent.errors import UserError
 from mmagent.feature_cache import CachedFeatures, FeatureCache, content_of, encode_cached
+from mmagent.feature_cache.encode import encode_evenly
 from mmagent.modality import Features
 from mmagent_image.reader import ImageReader
 from mmagent_tiny import __file__ as tiny
@@ -22,7 +23,7 @@ READER = ImageReader()
 
 
 class Counting:
-    """An encoder that remembers how many inputs each of its batches had."""
+    """An encoder that remembers how many inputs each of its batches had, those that fill it up aside."""
 
     def __init__(self, encoder: Any, id: str = "") -> None:
         self.encoder, self.id, self.batches = encoder, id or encoder.id, []
@@ -31,7 +32,7 @@ class Counting:
     batches: list[int]
 
     def encode(self, batch: Sequence[Any]) -> Features:
-        self.batches.append(len(batch))
+        self.batches.append(len({id(one) for one in batch}))
         found: Features = self.encoder.encode(batch)
         return found
 
@@ -75,7 +76,7 @@ def cached(encoder: Any, sources: Sequence[object], place: Path, **settings: Any
 
 
 def test_cached_equals_uncached_bit_for_bit(encoder: Counting, photos: list[Path], place: Path) -> None:
-    fresh = encoder.encoder.encode([READER.load(photo) for photo in photos])
+    fresh = encode_evenly(encoder.encoder, [READER.load(photo) for photo in photos])
     for _ in range(2):  # just encoded, then as another run finds it
         found = cached(encoder, photos, place)
         assert len(found) == 3
@@ -83,6 +84,14 @@ def test_cached_equals_uncached_bit_for_bit(encoder: Counting, photos: list[Path
         for at, one in enumerate(found):
             assert same(one, Features(fresh.values[[at]], fresh.mask[[at]], fresh.pooled[[at]]))
     assert encoder.batches == [3]
+
+
+def test_features_are_the_same_bits_whatever_was_encoded_with_them(
+    encoder: Counting, photos: list[Path], place: Path
+) -> None:
+    together = cached(encoder, photos, place / "together")
+    for at, photo in enumerate(photos):
+        assert same(cached(encoder, [photo], place / str(at))[0], together[at])
 
 
 def test_each_content_is_encoded_once_in_batches(

@@ -1,6 +1,7 @@
 """A small fine-tuning on made-up features, as a script: several processes of it are one run.
 
-python learner.py FOLDER: writes FOLDER/adapter.safetensors, by the first process.
+python learner.py FOLDER [FAMILIES]: writes FOLDER/adapter.safetensors, by the first process. FAMILIES is
+prefix, lora or prefix+lora.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from torch import nn
 
 from mmagent import Agent
 from mmagent.modality import Features
+from mmagent.training.combined import Combined
 from mmagent.training.loop import Outcome, Task, fine_tune
 from mmagent.training.rows import fingerprint, learn_rows
 from mmagent.training.settings import TrainSettings
+from mmagent_adapters.bending import build_lora
 from mmagent_adapters.prefix import build_linear
 
 WORDS = ("frog", "cat", "truck")
@@ -58,15 +61,22 @@ def make_task(agent: Agent, n: int = 30, n_train: int = 24) -> Task:
     return Task(agent.core, rows[:n_train], rows[n_train:], Memory(n), fingerprint(rows, keys))
 
 
-def new_adapter(agent: Agent) -> nn.Module:
-    """The same untrained adapter every time."""
+def new_adapter(agent: Agent, families: str = "prefix", dropout: float = 0.0) -> nn.Module:
+    """The same untrained adapter every time, inside of the agent's core where the families say so."""
+    agent.core.straighten()
     torch.manual_seed(3)
-    return build_linear({"n_tokens": 2}, D, agent.core.d_core)
+    prefix = build_linear({"n_tokens": 2}, D, agent.core.d_core)
+    if families == "prefix":
+        return prefix
+    inside = agent.core.bend(lambda model: build_lora({"r": 4, "dropout": dropout}, model))
+    return Combined(prefix, inside, keeps=families == "lora")
 
 
-def learn(agent: Agent, folder: Path, settings: TrainSettings = SETTINGS) -> tuple[nn.Module, Outcome]:
+def learn(
+    agent: Agent, folder: Path, settings: TrainSettings = SETTINGS, families: str = "prefix"
+) -> tuple[nn.Module, Outcome]:
     """Train in `folder`; the adapter and what the run came to."""
-    adapter = new_adapter(agent)
+    adapter = new_adapter(agent, families)
     # 22 rows in steps of 8: the last step of an epoch has 6, and of 21 in four processes one has none
     return adapter, fine_tune(make_task(agent, 30, 21), adapter, settings, folder)
 
@@ -77,7 +87,8 @@ def main() -> None:
 
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    adapter, out = learn(Agent.load("tiny", dtype="float32"), folder / "work")
+    families = sys.argv[2] if len(sys.argv) > 2 else "prefix"
+    adapter, out = learn(Agent.load("tiny", dtype="float32"), folder / "work", families=families)
     if torch.distributed.get_rank() == 0:
         write_tensors(folder / "adapter.safetensors", adapter.state_dict())
         (folder / "scores.txt").write_text(repr([(one.step, one.score) for one in out.history]))

@@ -7,6 +7,7 @@ import random
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from mmagent import Agent
 from mmagent.errors import UserError
 from mmagent.tensors import read_tensors
 from mmagent.training import checkpoint
-from mmagent.training.loop import Interrupted, Task, fine_tune
+from mmagent.training.interrupt import Interrupted
+from mmagent.training.loop import Task, fine_tune
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +32,29 @@ def task(agent: Agent) -> Task:
     return make_task(agent)
 
 
-def test_it_learns_and_leaves_the_core_as_it_was(agent: Agent, task: Task, tmp_path: Path) -> None:
-    before = agent.core.fingerprint()
+def test_it_learns(agent: Agent, task: Task, tmp_path: Path) -> None:
     new = new_adapter(agent)
     out = fine_tune(task, new, SETTINGS, tmp_path)
     assert out.best.score == 1.0
-    assert out.history[-1].loss < out.history[0].loss / 2
+    first, second, *_, last = out.history
+    assert (first.step, first.loss) == (0, None)
+    assert last.loss < second.loss / 2
+    assert last.validation_loss < first.validation_loss / 2
+
+
+def test_a_start_that_no_step_betters_is_kept(agent: Agent, task: Task, tmp_path: Path) -> None:
+    good = new_adapter(agent)
+    fine_tune(task, good, SETTINGS, tmp_path / "good")
+    kept = {name: tensor.clone() for name, tensor in good.state_dict().items()}
+    wild = replace(SETTINGS, learning_rate=30.0, warmup=0.0)
+    out = fine_tune(task, good, wild, tmp_path / "wild")
+    assert out.best.step == 0
+    assert all(torch.equal(kept[name], tensor) for name, tensor in good.state_dict().items())
+
+
+def test_training_leaves_the_core_as_it_was(agent: Agent, task: Task, tmp_path: Path) -> None:
+    before = agent.core.fingerprint()
+    fine_tune(task, new_adapter(agent), replace(SETTINGS, epochs=1), tmp_path)
     assert agent.core.fingerprint() == before
 
 
@@ -113,6 +132,55 @@ def test_order_shows_every_row_once_an_epoch_and_wastes_little() -> None:
         assert sorted(rows) == list(range(1003))
     assert order.rows(3) != order.rows(3 + order.steps_per_epoch)
     assert order.waste() < 0.15
+
+
+@pytest.mark.parametrize("rows", [3, 30, 300])
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_padding_stays_small_whatever_the_lengths_are(rows: int, accumulate: int) -> None:
+    from mmagent.training.order import Order, passes
+
+    rng = random.Random(rows)
+    for lengths in (
+        [rng.randrange(20, 90) for _ in range(rows)],
+        [18 if rng.random() < 0.9 else rng.randrange(100, 500) for _ in range(rows)],
+        [17] * rows,
+    ):
+        parts = passes(lengths, accumulate)
+        assert sorted(at for part in parts for at in part) == list(range(rows))
+        assert max(map(len, parts)) <= -(-rows // accumulate)
+        for size in (8, 64):
+            assert Order(lengths, size, 0).waste(accumulate) < 0.15
+    assert passes([], 2) == [[]]
+    assert len(passes([17] * 64)) == 1
+
+
+def test_rows_that_were_seen_are_counted_over_epochs() -> None:
+    from mmagent.training.order import Order
+
+    order = Order([5] * 21, 8, 0)
+    for first, last in ((0, 9), (1, 7), (2, 3), (4, 4), (3, 9)):
+        assert order.examples(first, last) == sum(len(order.rows(step)) for step in range(first, last))
+
+
+def test_stopped_early_it_does_not_go_on_when_it_is_taken_up_again(
+    agent: Agent, task: Task, tmp_path: Path
+) -> None:
+    """As after a kill between the last state and the bundle."""
+    few = SETTINGS.changed({"patience": 1, "learning_rate": 1e-9})
+    adapter, again = new_adapter(agent), new_adapter(agent)
+    first = fine_tune(task, adapter, few, tmp_path)
+    assert first.steps < first.planned
+    second = fine_tune(task, again, few, tmp_path, resume=True)
+    assert (second.steps, second.best, second.examples) == (first.steps, first.best, 0)
+    for name, tensor in adapter.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+
+
+def test_rows_that_ask_the_same_share_a_prompt_and_no_prefix(agent: Agent, task: Task) -> None:
+    one, other = task.train[:2]
+    assert one.prompt is other.prompt
+    prefix = torch.zeros(2, agent.core.d_core)
+    assert one.filled([prefix]).keys != other.filled([prefix]).keys
 
 
 @pytest.mark.parametrize("world", [2, 4])

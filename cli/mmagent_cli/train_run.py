@@ -1,0 +1,257 @@
+"""The run of ``mmagent train``: read, check, load, prepare, train, remember, report, finish."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmagent.adapter import AdapterFamily
+from mmagent.errors import UserError
+from mmagent.plugins import Plugins
+from mmagent.training.families import without_memory
+from mmagent.training.processes import joined, new_accelerator, own_device
+from mmagent.training.settings import TrainSettings
+from mmagent_cli import failure, progress, train_memory
+from mmagent_cli.eval import tell
+from mmagent_cli.train_said import Bar, say_what_came, say_what_trains, say_where
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from mmagent.agent import Agent
+    from mmagent.bundle import Bundle
+    from mmagent.data import LabelledSet
+    from mmagent.training.remember import Gathered, Remembered
+    from mmagent.training.run import Prepared, Trained
+
+__all__ = ["Wish", "carry_out"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for on the command line; every field is an option of that name."""
+
+    data: str
+    out: Path
+    bundle: str
+    encoder: str | None
+    question: str | None
+    columns: Sequence[str]
+    resume: bool
+    report: Path
+    device: str | None
+    dtype: str | None
+    load_in: str | None
+    fsdp: bool
+    tracker: str | None
+    settings: TrainSettings
+    plugins: Plugins
+
+    def again(self) -> list[str]:
+        """The command that measures the bundle once more."""
+        words = ["mmagent", "eval", "--data", self.data, "--bundle", str(self.out), "--split", "validation"]
+        words += ["--question", self.question] if self.question else []
+        words += [word for column in self.columns for word in ("--column", column)]
+        return [*words, "--controls", "blind", "--seed", str(self.settings.seed)]
+
+
+def carry_out(wish: Wish) -> None:
+    """Train as wished. Of several processes the first alone remembers and reports. Raises `UserError`."""
+    from mmagent.evaluation.page import demand_place
+    from mmagent.training.tracking import demand_tracker
+
+    rest, memory = without_memory(wish.settings.adapter, wish.plugins.adapters)
+    train_memory.demand_memory(wish.settings, memory)
+    with joined(wish.device, sharded=wish.fsdp) as accelerator:
+        examples = _read(wish)
+        _check(examples, wish.plugins)
+        demand_place(wish.report)
+        if wish.tracker:
+            demand_tracker(wish.tracker)
+        agent = _agent(wish, accelerator)
+        if memory is not None and not rest:
+            if accelerator is not None:
+                raise UserError("a memory is made by one process. Leave --processes and the launcher away.")
+            bar = Bar("tuning")
+            found = train_memory.alone(
+                examples, agent, wish.settings, memory, wish.out, encoder=wish.encoder, bar=bar
+            )
+            _report(wish, *found, examples, wish.again())
+            return say_where(wish.out)
+        settings = wish.settings.changed({"adapter": rest})
+        place = train_memory.aside(wish.out) if memory else wish.out
+        kept = train_memory.done_before(wish.out, settings, resume=wish.resume) if memory else None
+        done = None
+        if kept is None:
+            done = _trained(wish, settings, place, examples, agent, accelerator)
+            if done is None:
+                return None  # another process goes on from here
+    if memory is not None:
+        before = done[0].bundle if done else kept
+        assert before is not None
+        _remember(wish, memory, examples, agent, before)
+    elif done is not None:
+        _conclude(wish, *done, examples)
+    say_where(wish.out)
+    return None
+
+
+def _agent(wish: Wish, accelerator: Accelerator | None) -> Agent:
+    """The bundle to start from, awake; its core spread over the processes where that is wished for."""
+    with progress.patience(f"loading {wish.bundle}"):
+        from mmagent.agent import Agent
+
+        agent = Agent.load(
+            wish.bundle,
+            device="cpu" if wish.fsdp else own_device(wish.device),
+            dtype=wish.dtype or ("float32" if wish.settings.precision == "fp32" else None),
+            load_in=wish.load_in,
+            plugins=wish.plugins,
+        )
+    if wish.fsdp:
+        from mmagent.core import choose_device
+        from mmagent.training.sharding import shard
+
+        if any(family.into_core for family in _families(wish)):
+            raise UserError(
+                "a core that is spread over processes (--fsdp) takes no adapter inside of it. Train one "
+                "that stands before it, such as --adapter prefix."
+            )
+        shard(agent.core, accelerator, choose_device(own_device(wish.device)))
+    return agent
+
+
+def _families(wish: Wish) -> list[AdapterFamily]:
+    """The families that are named, those that are known."""
+    names = wish.settings.adapter.split("+")
+    return [wish.plugins.adapters[name] for name in names if name in wish.plugins.adapters]
+
+
+def _trained(
+    wish: Wish,
+    settings: TrainSettings,
+    place: Path,
+    examples: LabelledSet,
+    agent: Agent,
+    accelerator: Accelerator | None,
+) -> tuple[Trained, Prepared] | None:
+    """The run itself; None in every process but the first."""
+    from mmagent.training.interrupt import Interrupted, asked_to_stop
+    from mmagent.training.run import prepare, train
+    from mmagent.training.tracking import tracked
+
+    with progress.bar("encoding") as advance:
+        prepared = prepare(
+            examples, agent, settings, encoder=wish.encoder, progress=advance, accelerator=accelerator
+        )
+    say_what_trains(prepared)
+    if settings.augment:
+        print("augment: examples are varied and encoded anew in every step; the feature cache is off.")
+    accelerator = accelerator or new_accelerator(agent.core.device.type)
+    logs = wish.out.with_name(f"{wish.out.name}-{wish.tracker}")
+    with ExitStack() as around:
+        stop, show = around.enter_context(asked_to_stop()), around.enter_context(Bar())
+        log = around.enter_context(tracked(wish.tracker, logs, settings.as_json(), accelerator))
+
+        def on_step(step: int, steps: int, loss: float, score: float | None) -> None:
+            show(step, steps, loss, score)
+            log(step, steps, loss, score)
+
+        try:
+            done = train(
+                prepared,
+                settings,
+                place,
+                data=examples,
+                resume=wish.resume,
+                on_step=on_step,
+                stop=stop,
+                accelerator=accelerator,
+                say=print,
+            )
+        except Interrupted as error:
+            raise UserError(f"{error}. Go on with the same command and --resume.") from error
+    if done is None:
+        return None
+    say_what_came(done)
+    return done, prepared
+
+
+def _remember(wish: Wish, memory: AdapterFamily, examples: LabelledSet, agent: Agent, before: Bundle) -> None:
+    """Give the bundle that was trained its memory, and report on both together."""
+    from mmagent.agent import Agent
+
+    trained = Agent(before, agent.core, wish.plugins)
+    found = train_memory.joined(examples, trained, wish.settings, memory, wish.out, bar=Bar("tuning"))
+    _report(wish, *found, examples, wish.again())
+
+
+def _conclude(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledSet) -> None:
+    """Report; then what has a closed form learns from the validation rows, too.
+
+    Where it will, only the run itself gives the figures of the report again, and that is what it says.
+    """
+    from mmagent.training.run import finish
+
+    family = prepared.start.chosen.sense
+    changes = wish.settings.refit and family is not None and bool(family.fit)
+    if wish.fsdp:
+        failure.say(f"no report is written with --fsdp. mmagent eval --bundle {wish.out} makes one.")
+    else:
+        command = ["mmagent", *sys.argv[1:]] if changes else wish.again()
+        _report(wish, done, prepared, examples, command)
+    how = finish(prepared, done, wish.settings).told.get("refit")
+    if how:
+        print(f"Then fitted to all {len(prepared.train) + len(prepared.validation):,} examples: {how}.")
+
+
+def _report(
+    wish: Wish,
+    done: Trained | Remembered,
+    prepared: Prepared | Gathered,
+    data: LabelledSet,
+    command: Sequence[str],
+) -> None:
+    """Measure the bundle on its validation rows, say the verdict, and write the report.
+
+    The bundle is there already, so what goes wrong here is told and is no failure of the command.
+    """
+    from mmagent.training.report import report_on
+
+    seed = wish.settings.seed
+    try:
+        with progress.stages() as advance:
+            found = report_on(done, prepared, data, wish.report, seed=seed, command=command, progress=advance)
+    except UserError as error:
+        failure.say(f"the bundle is whole, and no report was written: {error}")
+        return
+    tell(found)
+    failure.say(f"the report is in {wish.report}")
+
+
+def _read(wish: Wish) -> LabelledSet:
+    from mmagent.data import read_labelled
+
+    named = dict(_named(text) for text in wish.columns)
+    return read_labelled(wish.data, wish.plugins.modalities, columns=named or None, question=wish.question)
+
+
+def _check(examples: LabelledSet, plugins: Plugins) -> None:
+    """Refuse what is broken, with its rows, before anything long begins; say what is odd."""
+    from mmagent.training.checked import demand_checked
+
+    with progress.bar("checking") as advance:
+        report = demand_checked(examples, plugins, progress=advance)
+    for line in report.warnings:
+        failure.say(line)
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise UserError(f"cannot read --column {text!r}. Write it like question=prompt_text.")
+    return name.strip(), column.strip()
