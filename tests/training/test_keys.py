@@ -11,7 +11,7 @@ from mmagent.errors import UserError
 from mmagent.memory import MemorySettings, ShotMemory
 from mmagent.training.ballot import Ballot, mean_logs, shares
 from mmagent.training.keys import Keys, Material, best_space, nearest, tuned
-from mmagent.training.loudness import SILENT, ladder
+from mmagent.training.loudness import SILENT, ladder, not_worse
 from mmagent_adapters.memory import spaces, whitening
 
 WORDS = ("frog", "cat", "truck", "yes", "no")
@@ -176,4 +176,11 @@ def test_a_ladder_goes_from_silent_to_loud() -> None:
     assert any(float(one.min()) > 0.99 for one in heard)
     middles = sorted(float(one.median()) for one in heard)
     assert len({round(middle, 2) for middle in middles}) >= 8
+    assert [float(one.mean()) for one in heard] == sorted(float(one.mean()) for one in heard)
     assert near.shape == (30,)
+
+
+def test_the_loudest_is_taken_that_is_not_worse() -> None:
+    right = torch.tensor([[0] * 6 + [1] * 14, [1] * 18 + [0] * 2, [1] * 17 + [0] * 3, [1] * 9 + [0] * 11])
+    assert not_worse(right.bool().T) == [1, 2]
+    assert not_worse(torch.ones(5, 3, dtype=torch.bool)) == [0, 1, 2]
