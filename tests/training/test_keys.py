@@ -10,7 +10,7 @@ import torch
 from mmagent.errors import UserError
 from mmagent.memory import MemorySettings, ShotMemory
 from mmagent.training.ballot import Ballot, mean_logs, shares
-from mmagent.training.keys import Keys, Material, best_space, nearest, tuned
+from mmagent.training.keys import BETAS, Keys, Material, best_space, nearest, tuned
 from mmagent.training.loudness import SILENT, ladder, not_worse
 from mmagent_adapters.memory import spaces, whitening
 
@@ -123,6 +123,13 @@ def test_the_space_that_answers_the_validation_rows_is_taken() -> None:
     assert tried > 50
     assert found.shots.shape == (45, 1, 24)
     torch.testing.assert_close(found.shots.norm(dim=-1), torch.ones(45, 1))
+
+
+def test_of_answers_that_are_all_different_the_nearest_speaks() -> None:
+    made = material(12, 6)
+    own = [replace(row, answer=f"word {row.row}") for row in made.train]  # type: ignore[type-var]
+    found, _ = best_space(replace(made, train=own), spaces(made.pooled[:, 0]))
+    assert found.settings.beta == max(BETAS)
 
 
 def test_tuned_keys_are_better_on_new_rows_and_the_same_for_the_same_seed() -> None:
