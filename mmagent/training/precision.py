@@ -101,7 +101,9 @@ def layers_of(model: nn.Module) -> list[nn.Module]:
     """The layers of a transformers model that can be computed anew. Raises `UserError` where it has none."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
-    found = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    found: list[nn.Module] = [
+        module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)
+    ]
     if not found:
         raise UserError(
             f"{type(model).__name__} has no layers that transformers can compute anew. Leave out "
@@ -119,7 +121,7 @@ def recomputed(layers: Sequence[nn.Module]) -> Iterator[None]:
     """
     try:
         for layer in layers:
-            layer.forward = _anew(layer.forward)  # type: ignore[method-assign]
+            layer.forward = _anew(layer.forward)
         yield
     finally:
         for layer in layers:

@@ -41,7 +41,8 @@ def tracked(
 ) -> Iterator[OnStep]:
     """A function to call after every step, which hands on to the tracker; for None, to nobody.
 
-    Of several processes the first alone speaks to it. folder: where a tracker that writes files does so. Raises `UserError` as `demand_tracker` does.
+    Of several processes the first alone speaks to it. folder: where a tracker that writes files does so.
+    Raises `UserError` as `demand_tracker` does.
     """
     if name is None or not accelerator.is_main_process:
         yield lambda step, steps, loss, score: None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from accelerate import tracking
@@ -23,7 +23,7 @@ class Notes(GeneralTracker):
 
     name = "notes"
     requires_logging_directory = True
-    kept: list[Any] = []
+    kept: ClassVar[list[Any]] = []
 
     def __init__(self, run_name: str, logging_dir: str) -> None:
         super().__init__()
