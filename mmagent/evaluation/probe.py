@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmagent.errors import UserError
-from mmagent.evaluation.baselines import Answers, chosen_strength, scikit_learn, checked
+from mmagent.evaluation.baselines import Answers, checked, chosen_strength, scikit_learn
 from mmagent.evaluation.metric import Floats
 
 __all__ = ["Probe", "linear_probe"]
