@@ -217,8 +217,8 @@ def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Ro
 def _validated(task: Task, adapter: nn.Module, run: _Run, accelerator: Accelerator) -> History:
     """Judge the adapter, note it, and keep it if it is the best."""
     adapter.eval()
-    own = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
-    own = sorted(own, key=lambda at: len(task.validation[at]))
+    dealt = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
+    own = sorted(dealt, key=lambda at: len(task.validation[at]))
     sums = torch.zeros(3, dtype=torch.float64)  # loss, target tokens, right answers
     for start in range(0, len(own), VALIDATE_BATCH):
         rows = [task.validation[at] for at in own[start : start + VALIDATE_BATCH]]

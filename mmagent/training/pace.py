@@ -106,7 +106,8 @@ def _measured(
         return [row.filled([prefix] * len(row.media)) for row in learned]
 
     def learn() -> None:
-        target_losses(agent.core, filled(many), [row.target for row in many]).sum().backward()
+        losses = target_losses(agent.core, filled(many), [row.target for row in many])
+        torch.autograd.backward(losses.sum())
 
     @torch.no_grad()
     def judge() -> None:
