@@ -177,9 +177,9 @@ def _step(
     adapter.train()
     optimiser.zero_grad(set_to_none=True)
     tokens = sum(len(task.train[row].target) for row in rows)
-    own = rows[rank::world]
-    places = passes([len(task.train[row]) for row in own], settings.accumulate)
-    parts = [[own[at] for at in part] for part in places]
+    # made of all rows and dealt out afterwards, so that every process makes the same number of passes
+    places = passes([len(task.train[row]) for row in rows], settings.accumulate)
+    parts = [[rows[at] for at in part[rank::world]] for part in places]
     total = torch.zeros((), device=task.core.device)
     for at, part in enumerate(parts):
         last = at + 1 == len(parts)
