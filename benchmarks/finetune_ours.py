@@ -77,9 +77,9 @@ def run(folder: Path) -> dict[str, Any]:
     told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     agent, labelled, settings = _loaded(told)
     losses: list[float] = []
-    began = time.perf_counter()
+    began = time.perf_counter(), time.process_time()
     prepared = prepare(labelled, agent, settings, encoder=told["own_encoder"])
-    ready = time.perf_counter()
+    ready = time.perf_counter(), time.process_time()
     task = replace(prepared.task, validation=prepared.task.validation[:JUDGED])
     outcome = fine_tune(
         task,
@@ -88,11 +88,13 @@ def run(folder: Path) -> dict[str, Any]:
         folder / "states",
         on_step=lambda step, steps, loss, score: losses.append(loss),
     )
-    done = time.perf_counter()
+    done = time.perf_counter(), time.process_time()
     return {
         "losses": losses,
-        "filling": ready - began,
-        "seconds": done - ready,
+        "filling": ready[0] - began[0],
+        "filling cpu": ready[1] - began[1],
+        "seconds": done[0] - ready[0],
+        "cpu": done[1] - ready[1],
         "examples": outcome.examples,
         "waste": outcome.waste,
     }

@@ -160,11 +160,11 @@ def main():
         data_collator=Collator(tokenizer),
         optimizers=(optimiser, schedule),
     )
-    began = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     trainer.train()
-    seconds = time.perf_counter() - began
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     examples = sum(map(len, plan["order"]))
-    print(json.dumps({"losses": model.losses, "seconds": seconds, "examples": examples}))
+    print(json.dumps({"losses": model.losses, "seconds": wall, "cpu": cpu, "examples": examples}))
 
 
 if __name__ == "__main__":

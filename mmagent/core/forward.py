@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
@@ -67,12 +68,24 @@ class Forward:
         if self._positions:
             arguments["position_ids"] = positions
         if self._last_only and last:
-            arguments["logits_to_keep"] = last
+            arguments["logits_to_keep"] = _last(last, embeds)
         if self._state is not None:
             arguments[self._state] = past
         out = self.model(**arguments)
         state = getattr(out, self._state) if keep and self._state is not None else None
         return out.logits[:, -last:], state
+
+
+def _last(last: int, embeds: Tensor | None) -> int | Tensor:
+    """Which positions get logits: a number, or while learning their places.
+
+    A number is a slice, and of a slice that needs gradients torch makes one small product per row, each with
+    the whole vocabulary's matrix; places are copied out, and it is one product.
+    """
+    if embeds is None or not embeds.requires_grad or not torch.is_grad_enabled():
+        return last
+    width = embeds.shape[1]
+    return torch.arange(max(0, width - last), width, device=embeds.device)
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
