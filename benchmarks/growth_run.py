@@ -76,10 +76,10 @@ def encode(agent: Agent, labelled: LabelledSet, cache: FeatureCache) -> dict[str
 
     reader, encoder = agent.encoder("image")
     sources = [one.media["image"][0] for one in labelled]
-    began = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     encode_cached(reader, encoder, sources, cache)
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds, "rate": len(sources) / seconds}
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {"rate": len(sources) / wall, "cpu rate": len(sources) / cpu}
 
 
 def train(agent: Agent, labelled: LabelledSet, cache: FeatureCache, steps: int) -> dict[str, Any]:
@@ -96,17 +96,18 @@ def train(agent: Agent, labelled: LabelledSet, cache: FeatureCache, steps: int) 
     task = replace(prepared.task, validation=prepared.task.validation[:JUDGED])
     order = Order([len(row) for row in task.train], settings.batch_size, settings.seed)
     settings = replace(settings, epochs=steps / order.steps_per_epoch)
-    marks: list[float] = []
+    marks: list[tuple[float, float]] = []
     fine_tune(
         task,
         prepared.adapter,
         settings,
         cache.directory / "states",
-        on_step=lambda *told: marks.append(time.perf_counter()),
+        on_step=lambda *told: marks.append((time.perf_counter(), time.process_time())),
     )
     taken = len(marks) - 2  # the first step warms up, and the last one is told after the validation
     rows = sum(len(order.rows(step)) for step in range(1, 1 + taken))
-    return {"preparing": ready - began, "rate": rows / (marks[-2] - marks[0])}
+    wall, cpu = (rows / (last - first) for first, last in zip(marks[0], marks[-2], strict=True))
+    return {"preparing": ready - began, "rate": wall, "cpu rate": cpu}
 
 
 if __name__ == "__main__":

@@ -125,7 +125,11 @@ def _reads(words: Mapping[str, int]) -> Callable[[str], int]:
     """What reads a whole number, or a word that stands for one."""
 
     def number(text: str) -> int:
-        return words[text] if text in words else int(text)
+        if text in words:
+            return words[text]
+        if not text.lstrip("-").isdecimal():
+            raise typer.BadParameter(f"{text!r} is neither a whole number nor {' or '.join(words)}.")
+        return int(text)
 
     return number
 

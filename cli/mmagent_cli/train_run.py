@@ -13,7 +13,7 @@ from mmagent.adapter import AdapterFamily
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent.training.families import without_memory
-from mmagent.training.processes import joined, new_accelerator, own_device
+from mmagent.training.processes import demand_accelerate, joined, new_accelerator, own_device
 from mmagent.training.settings import TrainSettings
 from mmagent_cli import failure, progress, train_memory
 from mmagent_cli.eval import tell
@@ -66,6 +66,8 @@ def carry_out(wish: Wish) -> None:
 
     rest, memory = without_memory(wish.settings.adapter, wish.plugins.adapters)
     train_memory.demand_memory(wish.settings, memory)
+    if rest:
+        demand_accelerate()
     with joined(wish.device, sharded=wish.fsdp) as accelerator:
         examples = _read(wish)
         _check(examples, wish.plugins)

@@ -43,6 +43,7 @@ from mmagent.evaluation.page import write_report
 from mmagent.evaluation.report import verdict
 from mmagent.evaluation.results import Judge, Result, Row, Scores, judged
 from mmagent.evaluation.run import Evaluation, Run, evaluate
+from mmagent.evaluation.shot_votes import shot_votes
 from mmagent.evaluation.vqa import vqa_accuracy, vqa_right
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "perplexity",
     "reliability",
     "share",
+    "shot_votes",
     "shuffled",
     "verdict",
     "vqa_accuracy",

@@ -114,8 +114,8 @@ def logistic_regression(
     name = "logistic regression"
     if len(labels) == 1:
         return Predictions(name, labels, np.ones((len(test), 1)), "one class in the training rows")
-    _scikit_learn()
-    best = _chosen_strength(train, y, seed)
+    scikit_learn()
+    best = chosen_strength(train, y, seed)
     found, converged = _fitted(train, y, test, len(labels), best)
     note = f"C = {best:g}, chosen inside the training rows" + ("" if converged else "; not converged")
     return Predictions(name, labels, found, note)
@@ -198,7 +198,7 @@ def _folds(y: NDArray[np.intp], k: int, seed: int) -> NDArray[np.intp]:
     return fold
 
 
-def _chosen_strength(train: Floats, y: NDArray[np.intp], seed: int) -> float:
+def chosen_strength(train: Floats, y: NDArray[np.intp], seed: int) -> float:
     """C by cross-validation; 1 where there are too few rows for any."""
     fold = _folds(y, min(FOLDS, len(y)), seed)
     likely = np.zeros(len(STRENGTHS))
@@ -218,7 +218,7 @@ def _chosen_strength(train: Floats, y: NDArray[np.intp], seed: int) -> float:
 
 def _fitted(train: Floats, y: NDArray[np.intp], test: Floats, n_labels: int, c: float) -> tuple[Floats, bool]:
     """Probabilities (n, C) of test rows after the fit of strength `c`, and whether it converged."""
-    linear_model, not_converged = _scikit_learn()
+    linear_model, not_converged = scikit_learn()
     train, test = standardised(train, test)
     model = linear_model.LogisticRegression(max_iter=1000, C=c)
     with warnings.catch_warnings():
@@ -229,7 +229,7 @@ def _fitted(train: Floats, y: NDArray[np.intp], test: Floats, n_labels: int, c: 
     return probabilities, int(model.n_iter_.max()) < model.max_iter
 
 
-def _scikit_learn() -> tuple[Any, type[Warning]]:
+def scikit_learn() -> tuple[Any, type[Warning]]:
     try:
         from sklearn import linear_model
         from sklearn.exceptions import ConvergenceWarning

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmagent.errors import UserError
-from mmagent.evaluation.baselines import Answers, _chosen_strength, _scikit_learn, checked
+from mmagent.evaluation.baselines import Answers, checked, chosen_strength, scikit_learn
 from mmagent.evaluation.metric import Floats
 
 __all__ = ["Probe", "linear_probe"]
@@ -37,8 +37,8 @@ def linear_probe(features: ArrayLike, answers: Answers, *, seed: int = 0) -> Pro
     x, y, labels, _ = checked(features, answers, features)
     if len(labels) < 2:
         raise UserError(f"all rows have the answer {labels[0]!r}; there is nothing to tell apart.")
-    strength = _chosen_strength(x, y, seed)
-    linear_model, not_converged = _scikit_learn()
+    strength = chosen_strength(x, y, seed)
+    linear_model, not_converged = scikit_learn()
     centre, spread = x.mean(axis=0), x.std(axis=0)
     spread[spread < 1e-12] = np.inf
     model = linear_model.LogisticRegression(C=strength, max_iter=1000)

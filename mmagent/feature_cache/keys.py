@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["FeatureKey", "content_of"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FeatureKey:
     """The name of one input's features.
 

@@ -33,6 +33,8 @@ MAGIC = b"mmfeat01"
 TRAILER = struct.Struct("<QQQ32s8s")
 ROW = np.dtype([("digest", "u1", 32), ("offset", "<u8"), ("n", "<u4"), ("crc", "<u4")])
 ALIGNED = 8
+TOUCHED_BYTES = 8 * 2**20  # of a mapping that may count as a process's memory before it is let go of
+AROUND = 2**16  # bytes that the system maps around each that is touched
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 
@@ -83,6 +85,7 @@ class Shard:
         self._rows, self._length = rows, length
         self._checked = np.zeros(len(rows), np.bool_)
         self._map: NDArray[np.uint8] | None = None
+        self._touched = 0
 
     @classmethod
     def open(cls, path: Path) -> Shard:
@@ -116,18 +119,25 @@ class Shard:
         return (flat[at : at + 32] for at in range(0, len(flat), 32))
 
     def read(self, row: int) -> Record:
-        """The features in a row; their checksum is looked at once. Raises as `open` does."""
+        """The features in a row; their checksum is looked at once. Raises as `open` does.
+
+        However much is read, little of the file stays mapped.
+        """
         _, offset, n, crc = self._rows[row]
         data = self._mapped()[int(offset) : int(offset) + self.about.record_bytes(int(n))]
         if not self._checked[row]:
             if zlib.crc32(data.data) != int(crc):
                 raise ShardDamagedError("a record has another checksum")
             self._checked[row] = True
-        return self.about.unpack(data, int(n))
+        record = self.about.unpack(data, int(n))
+        self._touched += len(data) + AROUND
+        if self._touched > TOUCHED_BYTES:
+            self.release()
+        return record
 
     def release(self) -> None:
         """Let go of the mapping; the next read maps the file again."""
-        self._map = None
+        self._map, self._touched = None, 0
 
     def _mapped(self) -> NDArray[np.uint8]:
         if self._map is None:

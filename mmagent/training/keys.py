@@ -87,7 +87,8 @@ def best_space(material: Material, spaces: Mapping[str, MemorySettings]) -> tupl
     are easily answered by settings that are not the best. For the same reason it is not the best setting that
     is taken but the smoothest, with the smallest beta, of all that are within one standard error of it (the
     one-standard-error rule, Breiman et al. 1984); equal ones are parted by the likelihood of the validation
-    rows, by which the power is set, too.
+    rows, by which the power is set, too. Where no row can come out right, as with captions that are all
+    different, it is the sharpest, so that the nearest shot speaks alone.
     """
     ballot = Ballot.of(material.train, material.validation[:MOST_QUERIES])
     itself = Ballot.of(material.train)
@@ -106,7 +107,8 @@ def best_space(material: Material, spaces: Mapping[str, MemorySettings]) -> tupl
     error = math.sqrt(max(best * (1.0 - best), 0.5 / n) / n)
     near = [keys for score, keys in tried if score >= best - error]
     powers = [len(_powers(beta)) for beta in BETAS]
-    found = max(near, key=lambda keys: (-float(keys.settings.beta or 0.0), keys.likelihood))
+    smooth = -1.0 if best > 0.0 else 1.0
+    found = max(near, key=lambda keys: (smooth * float(keys.settings.beta or 0.0), keys.likelihood))
     return found, len(spaces) * sum(powers)
 
 

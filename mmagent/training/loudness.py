@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mmagent.memory import Vote
     from mmagent.stored import StoredShots
 
-__all__ = ["Loudness", "Question", "choose", "ladder"]
+__all__ = ["Loudness", "Question", "choose", "ladder", "not_worse"]
 
 BATCH = 16
 SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999)
@@ -63,7 +63,8 @@ def ladder(settings: MemorySettings, near: Tensor) -> list[MemorySettings]:
     """Settings from silent to loud, given how near (M,) the validation rows are to their nearest shots.
 
     With each of them but the first a row of median nearness gives the memory another weight, or the farthest
-    row almost all of it. Two slopes: one that parts near from far, one that hardly does.
+    row almost all of it. Two slopes: one that parts near from far, one that hardly does. They stand in the
+    order of the mean weight that the memory has over these rows.
     """
     heard = near[near > -1.0]
     if not len(heard):
@@ -73,8 +74,8 @@ def ladder(settings: MemorySettings, near: Tensor) -> list[MemorySettings]:
     found = [replace(settings, slope=steep, threshold=SILENT)]
     for slope in (steep, steep / 4.0):
         found += [replace(settings, slope=slope, threshold=median - _logit(c) / slope) for c in SHARES]
-        found.append(replace(settings, slope=slope, threshold=farthest - _logit(SHARES[-1]) / slope))
-    return found
+    found.append(replace(settings, slope=steep, threshold=farthest - _logit(SHARES[-1]) / steep))
+    return sorted(found, key=lambda one: _weight(one, heard))
 
 
 def choose(
@@ -86,12 +87,16 @@ def choose(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Loudness:
-    """The setting under which most questions come out right; of equal ones that with the likelier answers.
+    """The loudest setting that is not worse than the best one, by what comes out right.
 
-    The first of `settings` is the silent one. Raises `UserError` naming a row whose prompt is too long.
+    settings: from the silent one to the loudest. Not worse: behind by no more than one standard error of the
+    paired difference, the root of the number of questions that one alone gets right. The loudest, because the
+    questions may be known to a core and an adapter that were trained on more than these data, whose score on
+    them is then too good, while a shot never votes on itself. Raises `UserError` naming a row whose prompt is
+    too long.
     """
     memories: dict[object, list[ShotMemory]] = {}
-    right, likely = torch.zeros(len(settings)), torch.zeros(len(settings), dtype=torch.float64)
+    found: list[Tensor] = []
     for start in range(0, len(questions), BATCH):
         if progress is not None:
             progress(start, len(questions))
@@ -102,14 +107,24 @@ def choose(
             for one, how in zip(batch, composed, strict=True)
         ]
         _read(agent, batch, composed, records)
-        for record in records:
-            right += record.right()
-            likely += record.likelihood()
+        found += [record.right() for record in records]
     if progress is not None:
         progress(len(questions), len(questions))
-    n = max(1, len(questions))
-    best = max(range(len(settings)), key=lambda at: (int(right[at]), float(likely[at])))
-    return Loudness(settings[best], float(right[best]) / n, float(right[0]) / n, n, len(settings))
+    right = torch.stack(found)  # (questions, settings)
+    taken = not_worse(right)[-1]
+    shares = right.float().mean(dim=0)
+    return Loudness(settings[taken], float(shares[taken]), float(shares[0]), len(questions), len(settings))
+
+
+def not_worse(right: Tensor) -> list[int]:
+    """The settings that are not worse than the best; `right` (questions, settings) bool is what came out."""
+    best = right[:, int(right.sum(dim=0).argmax())]
+    found = []
+    for at in range(right.shape[1]):
+        behind, ahead = int((best & ~right[:, at]).sum()), int((right[:, at] & ~best).sum())
+        if (behind - ahead) ** 2 <= behind + ahead:
+            found.append(at)
+    return found
 
 
 def _composed(agent: Agent, sense: str, question: Question) -> Composed:
@@ -193,18 +208,15 @@ class _Record:
     def right(self) -> Tensor:
         """(settings,) whether the wanted answer comes out."""
         if not self._choosing:
-            return self._exact.float()
-        return (self._shares().argmax(dim=1) == self._wanted).float()
+            return self._exact
+        per_token = self._logs / torch.tensor([max(1, len(ids)) for ids in self._targets])
+        return per_token.argmax(dim=1) == self._wanted
 
-    def likelihood(self) -> Tensor:
-        """(settings,) log-probability of the wanted answer."""
-        if not self._choosing:
-            return self._logs[:, 0]
-        return self._shares().log_softmax(dim=1)[:, max(self._wanted, 0)]
 
-    def _shares(self) -> Tensor:
-        """(settings, choices) log-probability per token."""
-        return self._logs / torch.tensor([max(1, len(ids)) for ids in self._targets])
+def _weight(settings: MemorySettings, near: Tensor) -> float:
+    """The mean weight of the memory over queries of this nearness."""
+    slope, threshold = settings.slope or 0.0, settings.threshold or 0.0
+    return float(torch.sigmoid(slope * (near - threshold)).mean())
 
 
 def _logit(share: float) -> float:

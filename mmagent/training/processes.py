@@ -29,6 +29,7 @@ __all__ = [
     "LostProcessError",
     "ToldElsewhereError",
     "agreed",
+    "demand_accelerate",
     "encode_shared",
     "is_started",
     "joined",
@@ -88,8 +89,24 @@ def own_device(device: str | None) -> str | None:
     return f"cuda:{os.environ.get('LOCAL_RANK') or 0}" if kind == "cuda" else kind
 
 
+def demand_accelerate() -> None:
+    """Raise `UserError` where Accelerate, which every run trains on, is not installed."""
+    try:
+        import accelerate
+    except ImportError as error:
+        raise UserError(
+            "training needs accelerate, which is not installed. "
+            "Install it with: pip install 'mmagent[train]'."
+        ) from error
+    assert accelerate
+
+
 def new_accelerator(device_type: str) -> Accelerator:
-    """What connects the processes of this run: gloo on CPUs, nccl on CUDA cards."""
+    """What connects the processes of this run: gloo on CPUs, nccl on CUDA cards.
+
+    Raises `UserError` as `demand_accelerate` does.
+    """
+    demand_accelerate()
     from accelerate import Accelerator, InitProcessGroupKwargs
 
     return Accelerator(cpu=device_type == "cpu", kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])

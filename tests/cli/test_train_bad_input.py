@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,15 @@ CASES = {
     "impossible rate": (lambda here: ["--learning-rate", "1e38"], ["learning_rate is 1e+38"]),
     "impossible setting": (lambda here: ["--batch-size", "0"], ["batch_size is 0"]),
 }
+
+
+def test_a_package_that_is_missing_is_told_with_what_installs_it(call, here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    done = train(call)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "training needs accelerate" in done.err
+    assert "pip install 'mmagent[train]'" in done.err
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -10,8 +10,8 @@ import torch
 from mmagent.errors import UserError
 from mmagent.memory import MemorySettings, ShotMemory
 from mmagent.training.ballot import Ballot, mean_logs, shares
-from mmagent.training.keys import Keys, Material, best_space, nearest, tuned
-from mmagent.training.loudness import SILENT, ladder
+from mmagent.training.keys import BETAS, Keys, Material, best_space, nearest, tuned
+from mmagent.training.loudness import SILENT, ladder, not_worse
 from mmagent_adapters.memory import spaces, whitening
 
 WORDS = ("frog", "cat", "truck", "yes", "no")
@@ -125,6 +125,13 @@ def test_the_space_that_answers_the_validation_rows_is_taken() -> None:
     torch.testing.assert_close(found.shots.norm(dim=-1), torch.ones(45, 1))
 
 
+def test_of_answers_that_are_all_different_the_nearest_speaks() -> None:
+    made = material(12, 6)
+    own = [replace(row, answer=f"word {row.row}") for row in made.train]  # type: ignore[type-var]
+    found, _ = best_space(replace(made, train=own), spaces(made.pooled[:, 0]))
+    assert found.settings.beta == max(BETAS)
+
+
 def test_tuned_keys_are_better_on_new_rows_and_the_same_for_the_same_seed() -> None:
     made = material(90, 60, spread=1.3)
     start, _ = best_space(made, {"plain": MemorySettings()})
@@ -176,4 +183,11 @@ def test_a_ladder_goes_from_silent_to_loud() -> None:
     assert any(float(one.min()) > 0.99 for one in heard)
     middles = sorted(float(one.median()) for one in heard)
     assert len({round(middle, 2) for middle in middles}) >= 8
+    assert [float(one.mean()) for one in heard] == sorted(float(one.mean()) for one in heard)
     assert near.shape == (30,)
+
+
+def test_the_loudest_is_taken_that_is_not_worse() -> None:
+    right = torch.tensor([[0] * 6 + [1] * 14, [1] * 18 + [0] * 2, [1] * 17 + [0] * 3, [1] * 9 + [0] * 11])
+    assert not_worse(right.bool().T) == [1, 2]
+    assert not_worse(torch.ones(5, 3, dtype=torch.bool)) == [0, 1, 2]

@@ -7,7 +7,7 @@ import pytest
 from mmagent.errors import UserError
 from mmagent.plugins import load_plugins
 from mmagent.training.preset import find_preset
-from mmagent.training.settings import TrainSettings, from_toml
+from mmagent.training.settings import AUTO, TrainSettings, from_toml
 
 PRESETS = load_plugins().presets
 
@@ -35,7 +35,7 @@ def test_an_unknown_preset_names_those_there_are() -> None:
 def test_a_batch_size_may_be_a_word(tmp_path) -> None:
     file = tmp_path / "auto.toml"
     file.write_text('batch_size = "auto"\n')
-    assert from_toml(file).batch_size == TrainSettings().changed({"batch_size": "auto"}).batch_size == 0
+    assert from_toml(file).batch_size == TrainSettings().changed({"batch_size": "auto"}).batch_size == AUTO
     file.write_text('batch_size = "many"\n')
     with pytest.raises(UserError, match="batch_size is 'many'"):
         from_toml(file)

@@ -54,6 +54,15 @@ def test_the_family_suits_the_data(agent: Any) -> None:
     assert chosen(agent, pairs) == "resampler"
 
 
+def test_what_suits_is_joined_to_what_is_named(agent: Any) -> None:
+    ground = Ground(agent, "image", [One(answer) for answer in "ababab"], True)  # type: ignore[arg-type]
+    chosen, _ = ground.choose(TrainSettings(adapter="auto+lora"))
+    assert (chosen.sense.name, chosen.core.name) == ("concepts", "lora")  # type: ignore[union-attr]
+    chosen, why = ground.choose(TrainSettings(adapter="lora"))
+    assert chosen.sense is None
+    assert why == ""
+
+
 def rows() -> Labelled:
     pooled = torch.tensor([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0], [1.0, 0.1]])
     return Labelled(pooled, ["long word", "long word", "b", "b"], lambda text: torch.ones(len(text), 4))
