@@ -36,7 +36,12 @@ from mmagent_adapters.visual_words import VisualWords, build
 class Size:
     """How much of everything: the shipped bundle, or a smoke test of the whole way."""
 
-    core_rounds: tuple[tuple[int, float], ...] = ((1550, 0.006), (2650, 0.006), (160, 0.0015))
+    core_rounds: tuple[tuple[int, float], ...] = (
+        (1550, 0.006),
+        (2650, 0.006),
+        (160, 0.0015),
+        (400, 0.002),
+    )
     core_tokens: int = 4608
     sight_rounds: tuple[Round, ...] = (
         Round(3300, 2200, 0.015),
