@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from mmagent.profile import Profile
+
 
 @dataclass(frozen=True)
 class Modality:
@@ -24,6 +26,8 @@ class Modality:
     reader      dotted path `package.module:Class` of the `Reader`, imported on first use
     extensions  file suffixes, lower case with the dot; used to find files in folders, never to trust one
     sniff       whether the first 4096 bytes of a file are of this kind
+    encoder     what `Reader.load_encoder` is given where neither bundle nor user names an encoder, such as
+                `builtin`; "" where the modality has none of its own
     """
 
     name: str
@@ -31,6 +35,7 @@ class Modality:
     reader: str
     extensions: tuple[str, ...]
     sniff: Callable[[bytes], bool]
+    encoder: str = ""
 
 
 @dataclass
@@ -90,3 +95,10 @@ class VaryingReader(Reader, Protocol):
 
     def vary(self, raw: Any, seed: int) -> Any:
         """Another raw value that means the same; equal seeds give equal values."""
+
+
+class ProfilingReader(Reader, Protocol):
+    """A reader that can also say what is in an input; `mmagent inspect` shows it."""
+
+    def profile(self, raw: Any) -> Profile:
+        """What a raw value is made of, in memory that does not grow with it."""
