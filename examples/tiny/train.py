@@ -54,7 +54,7 @@ class Size:
     tokenizer_documents: int = 40_000
     unseen: int = 400
     warm_steps: int = 3000
-    prefix_steps: int = 240
+    prefix_steps: int = 480
     prefix_batch: int = 80
     counts: dict[str, int] = field(
         default_factory=lambda: {
