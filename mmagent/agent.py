@@ -318,8 +318,8 @@ class Agent:
         self._composer.check(options)
         jobs, errors = self._composed(requests, options, batch_size)
         found: dict[int, Answer | UserError] = {**errors}
-        for batch in batches(jobs, batch_size):
-            found.update(self._decoder.answer(batch, options, on_text))
+        for answers in self._decoder.answer_all(jobs, options, batch_size, on_text):
+            found.update(answers)
             if progress is not None:
                 progress(len(found), len(requests))
         if progress is not None and not jobs:

@@ -236,7 +236,6 @@ def _validated(
 ) -> History:
     """Judge the adapter, note it, and keep it if it is the best."""
     adapter.eval()
-<<<<<<< HEAD
     size = validate_rows(settings, accelerator.num_processes)
     # a sharded core is passed through by all together, so all take the same rows and the first counts them
     dealt = range(len(task.validation))
@@ -247,14 +246,6 @@ def _validated(
     for start in range(0, len(own), size):
         rows = [task.validation[at] for at in own[start : start + size]]
         sums[0] += float(row_losses(task, adapter, rows).sum())
-=======
-    dealt = range(accelerator.process_index, len(task.validation), accelerator.num_processes)
-    own = sorted(dealt, key=lambda at: len(task.validation[at]))
-    sums = torch.zeros(3, dtype=torch.float64)  # loss, target tokens, right answers
-    for start in range(0, len(own), VALIDATE_BATCH):
-        rows = [task.validation[at] for at in own[start : start + VALIDATE_BATCH]]
-        sums[0] += float(_losses(task, adapter, rows).sum())
->>>>>>> bench4
         sums[1] += sum(len(row.target) for row in rows)
         said = _said(task, adapter, rows)
         sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
