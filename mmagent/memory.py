@@ -9,11 +9,13 @@ Tip-Adapter's eq. 6). At each step only answers that begin with what has been ge
 next token or for the end, and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020,
 eq. 3):
 
-    p = (1 - lambda) p_core + lambda p_memory        lambda = q sigmoid(slope (s_max - threshold))
+    p = (1 - lambda) p_core' + lambda p_memory       lambda = q sigmoid(slope (s_max - threshold))
 
 s_max is taken over the shots that still vote. So the memory falls silent where no shot is near, where the
-question is another one, and where the core has begun an answer that no shot gave. The search is exact: one
-matrix product.
+question is another one, and where the core has begun an answer that no shot gave. p_core' is p_core with what
+it gives to the shots' answers, together, shared among them by the votes as far as the question is theirs
+(Bayes: that it is one of them is the core's to say, which of them the nearest shots'). The search is exact:
+one matrix product.
 """
 
 from __future__ import annotations
@@ -149,7 +151,9 @@ class Vote:
             self._votes = (mean / mean.max()) ** settings.power * (self._votes > 0)
             self._shot_votes = self._shot_votes * (self._votes / mean)[memory.groups]
         near = match * torch.sigmoid(slope * (similarity - threshold))
-        self._weights = torch.zeros(len(memory.group_sizes)).scatter_reduce_(0, memory.groups, near, "amax")
+        blank = torch.zeros(len(memory.group_sizes))
+        self._weights = blank.scatter_reduce(0, memory.groups, near, "amax")
+        self._asked = blank.scatter_reduce(0, memory.groups, match, "amax")
 
     @property
     def weight(self) -> float:
@@ -166,13 +170,20 @@ class Vote:
         total = votes.sum()
         if weight == 0.0 or float(total) == 0.0:
             return probs
-        shares = (weight * votes / total).to(probs)
+        shares = self._shares((votes / total).to(probs), tokens.to(probs.device), probs)
+        theirs = probs * (shares > 0)
+        moved = float(self._asked[groups].max()) * (float(theirs.sum()) * shares - theirs)
+        return (1.0 - weight) * (probs + moved) + weight * shares
+
+    def _shares(self, votes: Tensor, tokens: Tensor, probs: Tensor) -> Tensor:
+        """The memory's distribution (V,): the votes (G,) for each group's next token, -1 for the end."""
+        import torch
+
         ends = tokens < 0
-        mixed = probs * (1.0 - weight)
-        mixed.index_add_(0, tokens[~ends].to(probs.device), shares[(~ends).to(probs.device)])
+        shares = torch.zeros_like(probs).index_add_(0, tokens[~ends], votes[~ends])
         if bool(ends.any()):
-            mixed = mixed + float(shares[ends.to(probs.device)].sum()) * self._ending(probs)
-        return mixed
+            shares = shares + float(votes[ends].sum()) * self._ending(probs)
+        return shares
 
     def explain(self, top: int = 5) -> list[ShotVote]:
         """The shots that spoke loudest on the first token, with their share of all votes; none if silent."""
