@@ -53,7 +53,7 @@ def greedy(vote: Vote, core: torch.Tensor, limit: int = 40) -> str:
 
 
 def test_which_of_the_shots_answers_it_is_the_votes_decide_and_whether_it_is_one_the_core() -> None:
-    """A core that is sure of the wrong shot's answer gives way; one that is sure of another answer does not."""
+    """A core that is sure of the wrong shot gives way; one that is sure of another answer does not."""
     shots = memory([unit(1.0, 0.0), unit(0.0, 1.0)], ["dax", "wug"])
     query = unit(0.56, -0.828)  # near enough to be heard, not near enough to outvote the core
     vote = shots.mixer(query, WHAT)
