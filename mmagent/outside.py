@@ -74,7 +74,7 @@ def _folder(place: str) -> Path | None:
     if folder.is_dir():
         return folder
     from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.utils import HFValidationError
+    from huggingface_hub.errors import HFValidationError
 
     try:
         config = try_to_load_from_cache(place, "config.json")
