@@ -105,6 +105,8 @@ class Agent:
             trust_remote_code=trust_remote_code,
         )
         before_use = None
+        if core is None:
+            opened.demand_same(opened.core, "core")
         if core is not None:
 
             def before_use() -> None:

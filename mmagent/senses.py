@@ -237,6 +237,7 @@ class Senses:
         encoder = self._reader(modality).load_encoder(
             entry.encoder, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
         )
+        self._bundle.demand_same(entry.encoder, f"encoder for {modality}")
         adapter, adapter_id = None, ""
         if entry.adapter is not None:
             module = self._bundle.load_adapter(modality, self._plugins, encoder.d_encoder, self._d_core)
@@ -306,40 +307,33 @@ class Senses:
 def demand_own_core(bundle: Bundle, core: str | Path) -> None:
     """Raise UserError unless `core` has the very weights that the bundle's adapters were trained for.
 
-    Weights are compared by the checksums that the bundle lists; a core that the bundle only names by hub id
-    must be that one.
+    Weights are compared by the checksums that the bundle lists, of a core that it only names, too; where it
+    lists none, the core must have that name.
     """
-    from mmagent.files import sha256_of
+    from mmagent.outside import checksums
 
-    place = Path(core)
     inner = Path(bundle.core)
-    listed = {}
-    if inner.is_dir():
-        listed = {
-            name: file.sha256
-            for name, file in bundle.files.items()
-            if name.endswith(".safetensors") and (bundle.path / name).parent == inner
-        }
-    if listed and place.is_dir():
-        there = {sha256_of(file) for file in place.glob("*.safetensors")}
-        same = there == set(listed.values())
-    elif listed:
-        same = False
+    listed = bundle.outside.get(bundle.core) or {
+        Path(name).name: file for name, file in bundle.files.items() if (bundle.path / name).parent == inner
+    }
+    wanted = {file.sha256 for name, file in listed.items() if name.endswith(".safetensors")}
+    there = checksums(str(core)) if wanted else {}
+    if wanted:
+        same = wanted == {file.sha256 for name, file in there.items() if name.endswith(".safetensors")}
     else:
-        same = str(core) == bundle.core or not inner.is_dir()
-    if bundle.core_adapter is not None and not listed:
         same = str(core) == bundle.core
-    if not same and bundle.core_adapter is not None:
+    if same:
+        return
+    if bundle.core_adapter is not None:
         raise UserError(
             f"bundle {bundle.name!r} keeps an adapter ({bundle.core_adapter.family}) that was trained inside "
             f"of its own core, and {core} has other weights. Leave --core away."
         )
-    if not same:
-        senses = ", ".join(bundle.senses)
-        raise UserError(
-            f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
-            "other weights. Leave --core away, or ask in words alone, which any core can answer."
-        )
+    senses = ", ".join(bundle.senses)
+    raise UserError(
+        f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
+        "other weights. Leave --core away, or ask in words alone, which any core can answer."
+    )
 
 
 class _Kept:
