@@ -105,6 +105,8 @@ class Agent:
             trust_remote_code=trust_remote_code,
         )
         before_use = None
+        if core is None:
+            opened.demand_same(opened.core, "core")
         if core is not None:
 
             def before_use() -> None:
@@ -318,8 +320,8 @@ class Agent:
         self._composer.check(options)
         jobs, errors = self._composed(requests, options, batch_size)
         found: dict[int, Answer | UserError] = {**errors}
-        for batch in batches(jobs, batch_size):
-            found.update(self._decoder.answer(batch, options, on_text))
+        for answers in self._decoder.answer_all(jobs, options, batch_size, on_text):
+            found.update(answers)
             if progress is not None:
                 progress(len(found), len(requests))
         if progress is not None and not jobs:

@@ -121,7 +121,14 @@ def prepare(
     start = begin(ground, chosen, settings, model.d_encoder, n_features, known, why)
     rows = learn_rows(agent, sense, examples, media, int(cast("Any", start.adapter).n_tokens))
     keys = [str(key) for key in seen.keys]
-    task = Task(agent.core, rows[: len(train)], rows[len(train) :], seen, fingerprint(rows, keys))
+    task = Task(
+        agent.core,
+        rows[: len(train)],
+        rows[len(train) :],
+        seen,
+        fingerprint(rows, keys),
+        contrast=settings.contrast,
+    )
     split = {"train": [one.row for one in train], "validation": [one.row for one in validation]}
 
     def everything() -> Labelled:
