@@ -60,6 +60,7 @@ def drawn(found: Inspection) -> Image.Image | None:
 
     figure = Figure(figsize=SIZE, dpi=DOTS, layout="constrained")
     canvas = FigureCanvasAgg(figure)
+    figure.suptitle(clean(Path(found.source).name), fontsize="medium", parse_math=False)
     if not found.draw(figure):
         return None
     canvas.draw()

@@ -24,7 +24,8 @@ EDGE = 16  # grey levels per pixel from which a change counts as an edge
 BAR = 4  # levels to a bar of the histogram
 SHOWN = 1024  # pixels along the longer side of the picture that is drawn
 
-# The noise mask of Immerkaer, "Fast noise variance estimation" (1996): the difference of two Laplacians, blind to flat areas, ramps and edges.
+# The noise mask of Immerkaer, "Fast noise variance estimation" (1996): the difference of two Laplacians,
+# which neither flat areas nor ramps nor straight edges move.
 NOISE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
 SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32) / 8  # grey levels per pixel
 
@@ -205,7 +206,7 @@ def _draw(raw: Image.Image, counts: _Counts, figure: Figure) -> None:
 
 
 def _draw_levels(axes: Any, counts: _Counts) -> None:
-    """How many pixels have which level, four levels to a bar; logarithmic, since a ground can be half of all."""
+    """How many pixels have which level, four levels to a bar; logarithmic, as a ground may be half of all."""
     pixels = int(counts.grey.sum())
     edges = np.arange(0, 257, BAR)
     named = [("brightness", counts.grey, "#808080")]
@@ -217,7 +218,8 @@ def _draw_levels(axes: Any, counts: _Counts) -> None:
         axes.stairs(shares[name], edges, color=colour, label=name, **look)
     least = min(float(share[share > 0].min()) for share in shares.values())
     axes.set_yscale("log")
-    axes.set(xlabel="level (0 to 255)", ylabel="pixels (%)", xlim=(-2, 258), ylim=(least / 2, 150))
+    axes.set(xlabel="level (0 to 255)", ylabel="pixels (%)", xlim=(-2, 258), ylim=(min(least / 2, 1), 150))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: "")
     axes.set_xticks([0, 64, 128, 192, 255])
     axes.legend(frameon=False, ncols=len(named), loc="lower center", bbox_to_anchor=(0.5, 1.0))

@@ -42,8 +42,15 @@ TURNS = {
     7: "7 (turned left and mirrored to be shown)",
     8: "8 (turned left to be shown)",
 }
-# Luminance quantisation at quality 50 (ITU-T T.81, table K.1), summed over its 64 entries.
-STANDARD_SUM = 3688
+# Steps of luminance at quality 50 (ITU-T T.81, table K.1), least first, since files keep them in a zigzag.
+STEPS = np.sort(
+    np.array(
+        """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
+        18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100
+        103 99""".split(),
+        dtype=np.int64,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -163,9 +170,10 @@ def _missing(values: NDArray[Any]) -> float:
 
 
 def _quality(tables: Any) -> int | None:
-    """The quality of the Independent JPEG Group's scale whose table is as coarse on the whole."""
-    if not tables or 0 not in tables:
+    """The quality on the scale of the Independent JPEG Group whose luminance table is nearest to a file's."""
+    if not tables or len(tables.get(0, ())) != len(STEPS):
         return None
-    scale = 100 * sum(tables[0]) / STANDARD_SUM
-    quality = 100 - scale / 2 if scale <= 100 else 5000 / scale
-    return int(min(100, max(1, round(quality))))
+    quality = np.arange(1, 101)
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)  # per cent
+    usual = ((STEPS * scale[:, None] + 50) // 100).clip(1, 255)  # (100, 64)
+    return int(quality[np.abs(usual - np.sort(tables[0])).sum(1).argmin()])
