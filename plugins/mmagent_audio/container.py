@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import IO
 
 from mmagent.errors import UserError
+from mmagent_audio.sound import check
 
 __all__ = ["announced"]
 
@@ -28,7 +29,7 @@ def announced(kind: str, content: str | bytes, name: str) -> None:
 
 
 def _whole_wav(stream: IO[bytes], name: str) -> None:
-    """The data chunk is as long as it says (RIFF; Microsoft and IBM, 1991)."""
+    """Rate and channels are possible, the data chunk as long as it says (RIFF; Microsoft and IBM, 1991)."""
     size = stream.seek(0, 2)
     stream.seek(0)
     order = ">" if stream.read(12)[:4] == b"RIFX" else "<"
@@ -45,6 +46,9 @@ def _whole_wav(stream: IO[bytes], name: str) -> None:
                     f"{size - here:,} are there. Copy it again."
                 )
             return
+        if head[:4] == b"fmt " and len(form := stream.read(8)) == 8:
+            channels, rate = struct.unpack(f"{order}2xHI", form)
+            check(name, rate, channels)
         stream.seek(here + length + length % 2)
 
 

@@ -5,7 +5,6 @@ So an hour of sound costs no more memory than a second of it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -119,7 +118,7 @@ def from_array(values: Any, rate: Any, name: str = "the array") -> Sound:
             "(n, channels), floats in -1..1 or integers, and their rate."
         )
     samples = samples[:, None] if samples.ndim == 1 else samples
-    if samples.shape[1] > samples.shape[0]:
+    if samples.shape[1] > samples.shape[0] > 0:
         samples = samples.T
     check(name, rate, samples.shape[1], len(samples))
     coding = str(samples.dtype)
@@ -137,7 +136,7 @@ def from_array(values: Any, rate: Any, name: str = "the array") -> Sound:
     return sound
 
 
-def check(name: str, rate: Any, channels: int, frames: int) -> None:
+def check(name: str, rate: Any, channels: int, frames: int | None = None) -> None:
     """Refuse what a header or a caller announces before anything is decoded. Raises `UserError`."""
     if isinstance(rate, bool) or (not isinstance(rate, int | np.integer) and not _whole(rate)):
         raise UserError(f"the rate of {name} is {rate!r}; it is a whole number of samples a second (Hz).")
@@ -146,11 +145,11 @@ def check(name: str, rate: Any, channels: int, frames: int) -> None:
             f"{name} has a rate of {int(rate):,} Hz; {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz are read. "
             "Slower signals are series, not sound."
         )
+    if frames is not None and frames <= 0:
+        raise UserError(f"{name} holds no samples: it lasts 0 s. Give a sound that lasts.")
     if not 1 <= channels <= MAX_CHANNELS:
         raise UserError(f"{name} has {channels} channels; 1 to {MAX_CHANNELS} are read. Mix it down first.")
-    if frames <= 0:
-        raise UserError(f"{name} holds no samples: it lasts 0 s. Give a sound that lasts.")
-    if frames > MAX_HOURS * 3600 * rate:
+    if frames is not None and frames > MAX_HOURS * 3600 * rate:
         raise UserError(
             f"{name} announces {frames:,} samples, {frames / rate / 3600:,.0f} hours; at most {MAX_HOURS} "
             "hours are read. Cut it into parts, or mend its header."
@@ -179,8 +178,3 @@ def soundfile() -> Any:
             "Install it: pip install 'mmagent[audio]'"
         ) from error
     return library
-
-
-def file_size(content: str | bytes) -> int:
-    """Bytes of the file that the samples are in."""
-    return len(content) if isinstance(content, bytes) else os.stat(content).st_size
