@@ -33,7 +33,7 @@ def from_array(
         array = _numbers(array, name)
     _demand_kind(array.dtype, array.shape, name)
     demand_size(array.shape[0], array.shape[1] if array.ndim == 2 else 1, name)
-    columns = array.reshape(len(array), -1) if array.ndim == 1 else array
+    columns = array.reshape(len(array), 1) if array.ndim == 1 else array
     return made(InMemory(columns), name, channels=channels, units=units, rate=rate)  # type: ignore[arg-type]
 
 

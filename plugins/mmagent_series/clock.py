@@ -96,12 +96,12 @@ class Clock:
         """Samples per second, None for fewer than two times."""
         if self._step is None or self._scale is None:
             return None
-        return 1.0 / (self._step * self._scale)
+        return float(f"{1.0 / (self._step * self._scale):.9g}")  # times are rarely written more exactly
 
     @property
     def jitter(self) -> float | None:
         """Largest difference of a step from the median one, in steps."""
-        return self._worst if self._n else None
+        return round(self._worst, 6) if self._n else None
 
     @property
     def skips(self) -> int | None:

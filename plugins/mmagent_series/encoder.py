@@ -106,7 +106,7 @@ class BuiltinEncoder:
         rows, shapes, shares = [], [], []
         mix = kernels.groups(len(series.channels)).to(self._device)
         for first, last in pieces(start, stop, len(series.channels)):
-            part = filled(series.samples.block(first, last))
+            part = filled(series.samples.block(first, last), whole.mean)
             z = (part - whole.mean) / whole.deviation_or_one
             signal = mix @ torch.from_numpy(z.T.astype(np.float32)).to(self._device)
             rows.append(part)
@@ -158,23 +158,20 @@ def pieces(start: int, stop: int, n_channels: int) -> list[tuple[int, int]]:
 
 
 def _extent(series: Series) -> _Extent:
-    """Mean, deviation, least and largest value of each channel, gaps aside; 0 for a channel of gaps alone."""
+    """Mean, deviation, least and largest value of each channel; 0 for a channel without any value."""
     n_channels = len(series.channels)
     count, mean, square = np.zeros(n_channels), np.zeros(n_channels), np.zeros(n_channels)
     least, largest = np.full(n_channels, np.inf), np.full(n_channels, -np.inf)
     for block in series.blocks():
-        there = ~np.isnan(block)
-        n = there.sum(axis=0)
-        known = np.where(there, block, 0.0)
-        own = known.sum(axis=0) / np.maximum(n, 1)
-        spread = (np.where(there, block - own, 0.0) ** 2).sum(axis=0)
-        total = np.maximum(count + n, 1)
-        apart = own - mean  # Chan et al. 1983, how sums of squares are joined
-        square += spread + apart**2 * count * n / total
-        mean += apart * n / total
-        count += n
-        least = np.minimum(least, np.where(there, block, np.inf).min(axis=0))
-        largest = np.maximum(largest, np.where(there, block, -np.inf).max(axis=0))
+        there = ~np.isnan(block).all(axis=0)
+        rows, n = filled(block)[:, there], len(block)
+        own, before = rows.mean(axis=0), count[there]
+        apart = own - mean[there]  # Chan et al. 1983, how sums of squares are joined
+        square[there] += ((rows - own) ** 2).sum(axis=0) + apart**2 * before * n / (before + n)
+        mean[there] += apart * n / (before + n)
+        count[there] += n
+        least[there] = np.minimum(least[there], rows.min(axis=0))
+        largest[there] = np.maximum(largest[there], rows.max(axis=0))
     none = count == 0
     least[none], largest[none] = 0.0, 0.0
     return _Extent(mean, np.sqrt(square / np.maximum(count, 1)), least, largest)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmagent_series.series import Block
 
 __all__ = ["filled"]
 
 
-def filled(block: Block) -> Block:
-    """(n, C), every NaN interpolated within its channel: the nearest value at the ends, 0 where none is."""
+def filled(block: Block, level: NDArray[np.float64] | None = None) -> Block:
+    """(n, C), every NaN interpolated within its channel: the nearest value at the ends.
+
+    level  (C,) what a channel without any value becomes; 0 unless given
+    """
     gone = np.isnan(block)
     if not gone.any():
         return block
@@ -21,5 +25,5 @@ def filled(block: Block) -> Block:
         if there.any():
             out[~there, channel] = np.interp(places[~there], places[there], block[there, channel])
         else:
-            out[:, channel] = 0.0
+            out[:, channel] = 0.0 if level is None else level[channel]
     return out

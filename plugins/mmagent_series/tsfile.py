@@ -35,7 +35,7 @@ def read_ts(stream: IO[bytes], name: str, number: int | None) -> Series:
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=None)
     try:
         head = _head(text, name)
-        wanted, found, count = number or 1, "", 0
+        wanted, found, count = 1 if number is None else number, "", 0
         while line := text.readline(MAX_LINE):
             if not line.strip() or line.startswith("#"):
                 continue
