@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "mmagent_adapters": {"mmagent"},
     "mmagent_tiny": {"mmagent"},
     "mmagent_image": {"mmagent"},
+    "mmagent_series": {"mmagent"},
 }
 LIGHT = [
     "mmagent",
@@ -54,6 +55,7 @@ LIGHT = [
     "mmagent_cli.table",
     "mmagent_cli.train",
     "mmagent_image",
+    "mmagent_series",
     "mmagent_tiny",
 ]
 

@@ -140,11 +140,11 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _modality(file: Path, modalities: Mapping[str, Modality]) -> str | None:
     suffix = file.suffix.lower()
-    for name, modality in modalities.items():
-        if suffix in modality.extensions:
-            return name
-    try:
-        return recognise(file, modalities)
+    named = {name: modality for name, modality in modalities.items() if suffix in modality.extensions}
+    if len(named) == 1:
+        return next(iter(named))
+    try:  # a csv may be a series or a table: its content tells
+        return recognise(file, named or modalities) or next(iter(named), None)
     except OSError:
         return None
 
