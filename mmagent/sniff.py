@@ -75,6 +75,19 @@ def recognise(file: Path, modalities: Mapping[str, Modality]) -> str | None:
     return next((name for name, modality in modalities.items() if modality.sniff(head)), None)
 
 
+def is_animated(head: bytes) -> bool:
+    """Whether a GIF, WebP or PNG announces more than one picture in its first bytes.
+
+    A GIF does so by the loop that its first frame is preceded by, as every common writer has it; one without
+    is taken for a still picture.
+    """
+    if head[:3] == b"GIF":
+        return b"NETSCAPE2.0" in head or b"ANIMEXTS1.0" in head
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
+        return bool(head[20:21] and head[20] & 2)
+    return head[:4] == b"\x89PNG" and b"acTL" in head
+
+
 def hidden(path: Path) -> bool:
     """Whether a file or folder is kept from people's eyes by a leading dot."""
     return path.name.startswith(".")
