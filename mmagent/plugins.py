@@ -297,9 +297,7 @@ def borrowed_encoder(
             f"{there}. mmagent plugins says which are out, and why."
         )
     reader: Reader = plugins.resolve(plugins.modalities[modality].reader)()
-    encoder = reader.load_encoder(
-        location, device=device, dtype=dtype, trust_remote_code=trust_remote_code
-    )
+    encoder = reader.load_encoder(location, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     return reader, encoder
 
 

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "mmagent_adapters": {"mmagent"},
     "mmagent_tiny": {"mmagent"},
     "mmagent_image": {"mmagent"},
+    "mmagent_video": {"mmagent"},
 }
 LIGHT = [
     "mmagent",
@@ -53,6 +54,7 @@ LIGHT = [
     "mmagent_cli.train",
     "mmagent_image",
     "mmagent_tiny",
+    "mmagent_video",
 ]
 
 

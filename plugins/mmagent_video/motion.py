@@ -37,9 +37,9 @@ _PLACES = (np.arange(GRID) + 0.5) / GRID * 2 - 1
 
 
 def raster(pixels: Pixels) -> Floats:
-    """(GRID, GRID, 3) means of a frame's colours, from 0 to 1."""
+    """(3, GRID, GRID) means of a frame's colours, from 0 to 1."""
     small = Image.fromarray(pixels).resize((GRID, GRID), Image.Resampling.BOX)
-    return np.asarray(small, np.float64) / 255
+    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)) / 255.0
 
 
 def moments(frames: Sequence[Pixels]) -> Floats:
@@ -48,25 +48,29 @@ def moments(frames: Sequence[Pixels]) -> Floats:
     A frame's change is measured against the one before; the first has what the second has, and a single
     frame does not move. Positions are those of the change, so of what moves, not of the picture.
     """
-    rasters = [raster(frame) for frame in frames]
-    rows = np.zeros((len(rasters), PER_FRAME))
-    place = np.zeros(2)
-    for at, (before, after) in enumerate(zip(rasters, rasters[1:], strict=False), start=1):
-        rows[at, :10], weight = _change(before, after, rows[at - 1] if at > 1 else None)
-        rows[at, 10:23] = _colours(after, weight)
-    if len(rasters) > 1:
-        rows[0] = rows[1]
-        rows[0, 6:8] = place
-    for row, picture in zip(rows, rasters, strict=True):
-        flat = picture.reshape(-1, 3)
-        row[23:29] = *flat.mean(0), *flat.std(0)
-        row[29:] = _shares(flat).mean(0)
+    rows = np.zeros((len(frames), PER_FRAME))
+    before: Floats | None = None
+    for at, frame in enumerate(frames):
+        picture = raster(frame)
+        shares = _shares(picture.reshape(3, -1))
+        if before is not None:
+            rows[at, :10], change = _change(before, picture, rows[at - 1])
+            rows[at, 10:23] = _colours(picture, shares, change)
+        flat = picture.reshape(3, -1)
+        rows[at, 23:29] = *flat.mean(1), *flat.std(1)
+        rows[at, 29:] = shares.mean(1)
+        before = picture
+    if len(frames) > 1:
+        rows[0, :23] = rows[1, :23]
     return rows
 
 
-def _change(before: Floats, after: Floats, last: Floats | None) -> tuple[list[float], Floats]:
-    """The first ten of `NAMES` for a pair of frames, and how much each point changed (GRID, GRID)."""
-    change = np.abs(after - before).mean(2)
+def _change(before: Floats, after: Floats, last: Floats) -> tuple[list[float], Floats]:
+    """The first ten of `NAMES` for a pair of frames, and how much each point changed (GRID, GRID).
+
+    last: the row of the frame before, whose positions a step is measured from where there was a change.
+    """
+    change = np.abs(after - before).mean(0)
     change = np.where(change > STILL, change, 0.0)
     total = float(change.sum())
     if not total:
@@ -75,47 +79,48 @@ def _change(before: Floats, after: Floats, last: Floats | None) -> tuple[list[fl
     x, y = float(weight.sum(0) @ _PLACES), float(weight.sum(1) @ _PLACES)
     wide = float(weight.sum(0) @ (_PLACES - x) ** 2) ** 0.5
     high = float(weight.sum(1) @ (_PLACES - y) ** 2) ** 0.5
-    moved = last is not None and last[0] > 0
-    step = (x - last[2], y - last[3]) if moved and last is not None else (0.0, 0.0)
+    step = (x - last[2], y - last[3]) if last[0] > 0 else (0.0, 0.0)
     flow = shifts(before, after, weight)
-    return [change.mean(), float((change > 0).mean()), x, y, wide, high, *step, *flow], change
+    return [float(change.mean()), float((change > 0).mean()), x, y, wide, high, *step, *flow], change
 
 
 def shifts(before: Floats, after: Floats, weight: Floats) -> tuple[float, float]:
     """The displacement (x, y), in points of the raster, that explains the change best.
 
-    Least squares over all points and colours, each point weighted (GRID, GRID, sum 1); after Lucas and Kanade.
+    before, after (3, H, W); weight (H, W) of each point, its sum 1. Least squares over all points and
+    colours, after Lucas and Kanade; near edges that move by more than a point it is too short, never turned.
     """
-    middle = (before + after) / 2
-    down, right = np.gradient(middle, axis=(0, 1))
+    down, right = np.gradient((before + after) / 2, axis=(1, 2))
     later = after - before
-    w = weight[..., None]
-    xx, yy, xy = (float((w * a * b).sum()) for a, b in ((right, right), (down, down), (right, down)))
-    xt, yt = float((w * right * later).sum()), float((w * down * later).sum())
-    xx, yy = xx + STIFF, yy + STIFF
+    heavy_right, heavy_down = weight * right, weight * down
+    xx = float(np.vdot(heavy_right, right)) + STIFF
+    yy = float(np.vdot(heavy_down, down)) + STIFF
+    xy = float(np.vdot(heavy_right, down))
+    xt, yt = float(np.vdot(heavy_right, later)), float(np.vdot(heavy_down, later))
     det = xx * yy - xy * xy
     return (-xt * yy + yt * xy) / det, (-yt * xx + xt * xy) / det
 
 
-def _colours(picture: Floats, weight: Floats) -> Floats:
+def _colours(picture: Floats, shares: Floats, change: Floats) -> Floats:
     """Mean colour (3) and shares of colours (10) where a picture changed."""
-    total = weight.sum()
+    total = change.sum()
     if not total:
-        return np.zeros(3 + len(HUES) + len(GREYS))
-    flat, share = picture.reshape(-1, 3), weight.reshape(-1) / total
-    return np.concatenate([share @ flat, share @ _shares(flat)])
+        return np.zeros(len(picture) + len(shares))
+    weight = change.reshape(-1) / total
+    return np.concatenate([picture.reshape(3, -1) @ weight, shares @ weight])
 
 
 def _shares(flat: Floats) -> Floats:
-    """(N, 3) colours as (N, 10) shares of six hues, by how vivid they are, and of four greys."""
-    top, bottom = flat.max(1), flat.min(1)
-    vivid = top - bottom
-    r, g, b = flat.T
+    """(3, N) colours as (10, N) shares of six hues, by how vivid they are, and of four greys."""
+    r, g, b = flat
+    top = np.maximum(np.maximum(r, g), b)
+    vivid = top - np.minimum(np.minimum(r, g), b)
     safe = np.where(vivid > 0, vivid, 1.0)
-    hue = np.select(
-        [top == r, top == g], [((g - b) / safe) % 6, (b - r) / safe + 2], (r - g) / safe + 4
-    )  # 0 to 6, red to red
-    away = np.abs(hue[:, None] - np.arange(6))
-    hues = np.clip(1 - np.minimum(away, 6 - away), 0, None) * vivid[:, None]
-    steps = np.abs(top[:, None] * 3 - np.arange(4))
-    return np.hstack([hues, np.clip(1 - steps, 0, None) * (1 - vivid)[:, None]])
+    hue = np.where(top == r, ((g - b) / safe) % 6, np.where(top == g, (b - r) / safe + 2, (r - g) / safe + 4))
+    shares = np.empty((len(HUES) + len(GREYS), flat.shape[1]))
+    for at in range(len(HUES)):  # hue runs from 0 to 6, red to red
+        away = np.abs(hue - at)
+        shares[at] = np.maximum(1 - np.minimum(away, 6 - away), 0) * vivid
+    for at in range(len(GREYS)):
+        shares[len(HUES) + at] = np.maximum(1 - np.abs(top * 3 - at), 0) * (1 - vivid)
+    return shares

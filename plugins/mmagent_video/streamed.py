@@ -127,7 +127,9 @@ class Stream:
         """The stream to decode. Raises `UserError` where there is none, or nobody reads its coding."""
         if not container.streams.video:
             others = ", ".join(sorted({one.type or "unknown" for one in container.streams})) or "none"
-            raise UserError(f"{self.name} holds no video: its streams are {others}. Give a file with pictures.")
+            raise UserError(
+                f"{self.name} holds no video: its streams are {others}. Give a file with pictures."
+            )
         stream = container.streams.video[0]
         context = stream.codec_context
         if context is None or not getattr(context.codec, "is_decoder", False):
