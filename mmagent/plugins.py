@@ -284,7 +284,7 @@ def borrowed_encoder(
     dtype: torch.dtype,
     trust_remote_code: bool = False,
 ) -> tuple[Reader, Encoder]:
-    """The reader and an encoder of another modality, for a sense that is made of it, as clips are of pictures.
+    """The reader and an encoder of another modality, for a sense made of its inputs (clips: pictures).
 
     A plugin asks here instead of importing another's package. What the reader loads, such as an array, the
     encoder encodes. Raises `UserError` where no working plugin brings the modality, and what its reader does.

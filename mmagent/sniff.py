@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,19 @@ def recognise(file: Path, modalities: Mapping[str, Modality]) -> str | None:
     with file.open("rb") as handle:
         head = handle.read(HEAD)
     return next((name for name, modality in modalities.items() if modality.sniff(head)), None)
+
+
+def modality_of(file: Path, modalities: Mapping[str, Modality]) -> str | None:
+    """The modality of a file by its suffix; where several have that suffix, or none, by its content.
+
+    None where neither tells, also where the file cannot be read.
+    """
+    named = {name: one for name, one in modalities.items() if file.suffix.lower() in one.extensions}
+    if len(named) != 1 and file.is_file():
+        with suppress(OSError):
+            if (found := recognise(file, named or modalities)) is not None:
+                return found
+    return next(iter(named), None)
 
 
 def is_animated(head: bytes) -> bool:

@@ -2,11 +2,12 @@
 
     python examples/senses/video.py --data DATA --out video.json
 
-DATA holds `easy_vqa_video` (1,500 clips of ten frames to learn from, 200 to test on): one shape moves up, down,
-left or right. Each row is a run of `mmagent train` on the bundle `tiny`, which has no video sense, with `--clips` of
-the training clips by seed, and of `mmagent eval`; nothing was chosen by the test clips. Besides blind and shuffled (another clip), the trained bundle
-is asked about the test clips played backwards and with their frames in random order: a sense that sees the order of
-frames says the opposite of the one and must fail on the other.
+DATA holds `easy_vqa_video` (1,500 clips of ten frames to learn from, 200 to test on): one shape moves up,
+down, left or right. Each row is a run of `mmagent train` on the bundle `tiny`, which has no video sense, with
+`--clips` of the training clips by seed, and of `mmagent eval`; nothing was chosen by the test clips. Besides
+blind and shuffled (another clip), the trained bundle is asked about the test clips played backwards, with
+their frames in random order, and with the first frame alone: a sense that sees the order of frames says the
+opposite of the first, and must fail on the others.
 """
 
 from __future__ import annotations

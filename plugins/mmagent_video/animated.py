@@ -33,8 +33,8 @@ class Animation:
         self._data = data
         header = read_header(kind, data)
         if not header.whole:
-            there = f"{len(header.delays)} frames of it are there"
-            raise UserError(f"{name} is a {kind} that is cut off: {there}. Copy it again.")
+            there = f"{len(header.delays):,} whole frames of it are there"
+            raise UserError(f"{name} is cut off ({kind}): {there}. Copy it again.")
         self.width, self.height = header.width, header.height
         if not self.width:  # a WebP of one picture keeps its size elsewhere
             with self._opened() as image:
@@ -78,6 +78,6 @@ class Animation:
     def _damaged(self, number: int, error: Exception) -> UserError:
         said = " ".join(str(error).split()) or type(error).__name__
         return UserError(
-            f"{self.name} is a {self.kind} that is damaged at frame {number + 1} of {self.n_announced} "
-            f"({said:.120}). Copy it again."
+            f"{self.name} is damaged at frame {number + 1:,} of {self.n_announced:,} ({self.kind}: "
+            f"{said:.120}). Copy it again."
         )

@@ -1,6 +1,6 @@
-"""Clips to features: what moves and in what colours and, where an image encoder is named, what frames show.
+"""Clips to features: what moves, in what colours and, where an image encoder is named, what frames show.
 
-Each of T frames gives g_t = [motion and colour | the image encoder's pooled feature]. A frame's feature is g_t
+Each of T frames gives g_t = [motion and colour | the image encoder's pooled feature]. Its feature is g_t
 seen through fixed functions of time (`BLOCKS`), and a clip's pooled feature is their mean over time: mean,
 spread, last minus first, and projections onto the first cosines (the discrete cosine transform, Ahmed,
 Natarajan and Rao 1974). Played backwards a clip has the same mean and spread, and the opposite rest, so a
@@ -48,7 +48,7 @@ class VideoEncoder:
     def encode(self, batch: Sequence[Clip]) -> Features:
         """Features of clips, float32: values (B, T, d_encoder), mask (B, T), pooled (B, d_encoder).
 
-        T is the number of frames drawn from the longest; a clip alone has the features that it has in a batch.
+        T is the number of frames drawn from the longest; a clip alone has the features it has in a batch.
         """
         samples = [clip.sample.frames for clip in batch]
         longest = max(map(len, samples), default=0)

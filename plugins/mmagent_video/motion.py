@@ -16,7 +16,7 @@ from PIL import Image
 
 from mmagent_video.clip import Pixels
 
-__all__ = ["GRID", "NAMES", "PER_FRAME", "moments", "raster", "shifts"]
+__all__ = ["GRID", "NAMES", "PER_FRAME", "moments", "raster", "shares", "shifts"]
 
 Floats = NDArray[np.float64]
 
@@ -52,13 +52,13 @@ def moments(frames: Sequence[Pixels]) -> Floats:
     before: Floats | None = None
     for at, frame in enumerate(frames):
         picture = raster(frame)
-        shares = _shares(picture.reshape(3, -1))
+        found = shares(picture.reshape(3, -1))
         if before is not None:
             rows[at, :10], change = _change(before, picture, rows[at - 1])
-            rows[at, 10:23] = _colours(picture, shares, change)
+            rows[at, 10:23] = _colours(picture, found, change)
         flat = picture.reshape(3, -1)
         rows[at, 23:29] = *flat.mean(1), *flat.std(1)
-        rows[at, 29:] = shares.mean(1)
+        rows[at, 29:] = found.mean(1)
         before = picture
     if len(frames) > 1:
         rows[0, :23] = rows[1, :23]
@@ -101,26 +101,26 @@ def shifts(before: Floats, after: Floats, weight: Floats) -> tuple[float, float]
     return (-xt * yy + yt * xy) / det, (-yt * xx + xt * xy) / det
 
 
-def _colours(picture: Floats, shares: Floats, change: Floats) -> Floats:
+def _colours(picture: Floats, found: Floats, change: Floats) -> Floats:
     """Mean colour (3) and shares of colours (10) where a picture changed."""
     total = change.sum()
     if not total:
-        return np.zeros(len(picture) + len(shares))
+        return np.zeros(len(picture) + len(found))
     weight = change.reshape(-1) / total
-    return np.concatenate([picture.reshape(3, -1) @ weight, shares @ weight])
+    return np.concatenate([picture.reshape(3, -1) @ weight, found @ weight])
 
 
-def _shares(flat: Floats) -> Floats:
+def shares(flat: Floats) -> Floats:
     """(3, N) colours as (10, N) shares of six hues, by how vivid they are, and of four greys."""
     r, g, b = flat
     top = np.maximum(np.maximum(r, g), b)
     vivid = top - np.minimum(np.minimum(r, g), b)
     safe = np.where(vivid > 0, vivid, 1.0)
     hue = np.where(top == r, ((g - b) / safe) % 6, np.where(top == g, (b - r) / safe + 2, (r - g) / safe + 4))
-    shares = np.empty((len(HUES) + len(GREYS), flat.shape[1]))
+    found = np.empty((len(HUES) + len(GREYS), flat.shape[1]))
     for at in range(len(HUES)):  # hue runs from 0 to 6, red to red
         away = np.abs(hue - at)
-        shares[at] = np.maximum(1 - np.minimum(away, 6 - away), 0) * vivid
+        found[at] = np.maximum(1 - np.minimum(away, 6 - away), 0) * vivid
     for at in range(len(GREYS)):
-        shares[len(HUES) + at] = np.maximum(1 - np.abs(top * 3 - at), 0) * (1 - vivid)
-    return shares
+        found[len(HUES) + at] = np.maximum(1 - np.abs(top * 3 - at), 0) * (1 - vivid)
+    return found

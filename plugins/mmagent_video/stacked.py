@@ -18,7 +18,7 @@ ARRAYS = "An array is (T, H, W, 3) or (T, H, W) of uint8, or of floats from 0 to
 
 
 class Stack:
-    """A clip of (T, H, W, 3) values, or (T, H, W) grey ones, perhaps memory-mapped: a frame is read at a time.
+    """A clip of (T, H, W, 3) values, or (T, H, W) grey ones, perhaps memory-mapped: frames are read singly.
 
     uint8 is taken as it is, floats from 0 to 1 times 255, bool as black and white.
     """

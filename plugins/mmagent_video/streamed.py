@@ -1,4 +1,4 @@
-"""MP4, WebM, Matroska and AVI, through PyAV (FFmpeg): packets are counted, and only frames asked for decoded."""
+"""MP4, WebM, Matroska and AVI, through PyAV (FFmpeg): packets are counted, frames asked for are decoded."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ class Stream:
             context = stream.codec_context
             self.codec = str(context.codec.canonical_name)
             self.width, self.height = int(context.width), int(context.height)
+            if not self.width:
+                raise self._damaged("its size cannot be found")
             self.n_announced = self.n_frames = int(stream.frames) or 1
             self.seconds = self.fps = None
             check_film(self)
@@ -127,23 +129,21 @@ class Stream:
         """The stream to decode. Raises `UserError` where there is none, or nobody reads its coding."""
         if not container.streams.video:
             others = ", ".join(sorted({one.type or "unknown" for one in container.streams})) or "none"
-            raise UserError(
-                f"{self.name} holds no video: its streams are {others}. Give a file with pictures."
-            )
+            raise UserError(f"{self.name} holds no video: its streams are {others}. Give another file.")
         stream = container.streams.video[0]
         context = stream.codec_context
         if context is None or not getattr(context.codec, "is_decoder", False):
             raise UserError(
-                f"{self.name} is a {self.kind} whose pictures are coded in a way that is not read here. "
+                f"{self.name} ({self.kind}) holds pictures that are coded in a way not read here. "
                 "Write it again as H.264, VP9 or AV1."
             )
         return stream
 
     def _cut(self, why: str) -> UserError:
-        return UserError(f"{self.name} is a {self.kind} that is cut off: {why}. Copy it again.")
+        return UserError(f"{self.name} is cut off ({self.kind}): {why}. Copy it again.")
 
     def _damaged(self, why: str) -> UserError:
-        return UserError(f"{self.name} is a {self.kind} that is damaged or cut off ({why}). Copy it again.")
+        return UserError(f"{self.name} is damaged or cut off ({self.kind}: {why}). Copy it again.")
 
 
 class _Decoding:
