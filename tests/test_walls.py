@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "mmagent_tiny": {"mmagent"},
     "mmagent_image": {"mmagent"},
     "mmagent_series": {"mmagent"},
+    "mmagent_video": {"mmagent"},
 }
 LIGHT = [
     "mmagent",
@@ -57,6 +58,7 @@ LIGHT = [
     "mmagent_image",
     "mmagent_series",
     "mmagent_tiny",
+    "mmagent_video",
 ]
 
 
