@@ -267,11 +267,16 @@ class Agent:
         return self._senses.memory_settings(modality).keys(torch.stack(percepts))
 
     def encoder(self, modality: str, location: str | None = None) -> tuple[Reader, Encoder]:
-        """What reads and what encodes a modality: the bundle's own encoder, or the one at `location`.
+        """What reads and what encodes a modality: the encoder at `location`, else the bundle's own.
 
-        Raises UserError for a modality without a sense, and for an encoder that does not load.
+        Of a modality that the bundle has no sense for, the encoder that the modality names. Raises UserError
+        where there is none, and for one that does not load.
         """
         return self._senses.encoder(modality, location)
+
+    def encoder_location(self, modality: str, location: str | None = None) -> str:
+        """The directory, hub id or word by which `encoder` finds an encoder. Raises UserError."""
+        return self._senses.encoder_location(modality, location)
 
     def reading_from(self, store: FeatureStore) -> AbstractContextManager[None]:
         """Within this block features come out of a `FeatureCache` where it has them, and go into it where

@@ -158,17 +158,33 @@ class Senses:
         return self._wake(modality).encoder.encode([reader.load(source) for source in sources])
 
     def encoder(self, modality: str, location: str | None = None) -> tuple[Reader, Encoder]:
-        """The reader of a modality with the bundle's own encoder, or with the one at `location`."""
+        """The reader of a modality with the encoder at `location`, else the bundle's, else its own.
+
+        Raises UserError for a modality that no plugin reads, and where there is no encoder.
+        """
         import torch
 
-        self.check(modality)
+        place = self.encoder_location(modality, location)
         reader = self._reader(modality)
-        if location is None:
+        if location is None and modality in self._bundle.senses:
             return reader, self._wake(modality).encoder
         made = reader.load_encoder(
-            location, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
+            place, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
         )
         return reader, made
+
+    def encoder_location(self, modality: str, location: str | None = None) -> str:
+        """Where `encoder` finds the encoder of a modality. Raises UserError where there is none."""
+        sense = self._bundle.senses.get(modality)
+        if sense is not None or not self._readable(modality):
+            self.check(modality)
+        own = sense.encoder if sense is not None else self._plugins.modalities[modality].encoder
+        if location or own:
+            return location or own
+        raise UserError(
+            f"bundle {self._bundle.name!r} has no sense for {modality!r} yet, and the modality names no "
+            "encoder of its own. Give one to train it with: --encoder DIR|ID."
+        )
 
     def memory_settings(self, modality: str) -> MemorySettings:
         """How this sense's shots are compared."""

@@ -83,17 +83,18 @@ def prepare(
 ) -> Prepared:
     """Split the data, encode its media once, and make rows and adapter.
 
-    encoder: a vision or other encoder of the same modality, by directory or hub id, in the place of the
-    bundle's own. cache: where features are kept; the user's own unless given. progress(done, total) counts
-    encoded inputs. accelerator: where several processes prepare together, each encodes its part. Raises
-    `UserError` for data that cannot be learned from.
+    encoder: an encoder of the modality, by directory or hub id, in the place of the bundle's own, or of the
+    one that the modality names where the bundle has no sense for it. cache: where features are kept; the
+    user's own unless given. progress(done, total) counts encoded inputs. accelerator: where several processes
+    prepare together, each encodes its part. Raises `UserError` for data that cannot be learned from.
     """
     from mmagent.core_adapter import settle
     from mmagent.data import stratified_split
     from mmagent.feature_cache import FeatureCache
 
     data.demand_sound()
-    sense = _one_sense(data, agent)
+    sense = _one_sense(data)
+    place = agent.encoder_location(sense, encoder)
     made_split = not data.part("validation")
     if made_split:
         data = data.with_split(stratified_split(data, settings.validation_share, settings.seed))
@@ -103,10 +104,9 @@ def prepare(
         raise UserError(
             f"{data.source} leaves the {missing} split empty. Add rows, or name no splits at all."
         )
-    ground = Ground(agent, sense, train, own_encoder=encoder is None)
+    ground = Ground(agent, sense, train, own_encoder=encoder is None and sense in agent.bundle.senses)
     chosen, why = ground.choose(settings)
     settle(agent.bundle, agent.core, agent.plugins)
-    place = encoder or agent.bundle.senses[sense].encoder
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
     sources, media = _numbered(examples, sense)
@@ -130,16 +130,11 @@ def prepare(
     return Prepared(agent, sense, place, task, start, train, validation, split, made_split, everything)
 
 
-def _one_sense(data: LabelledSet, agent: Agent) -> str:
+def _one_sense(data: LabelledSet) -> str:
     if len(data.modalities) != 1:
         there = ", ".join(data.modalities) or "none"
         raise UserError(f"one adapter is trained at a time, for one modality; {data.source} has: {there}.")
-    sense = data.modalities[0]
-    if sense not in agent.modalities:
-        raise UserError(
-            f"bundle {agent.bundle.name!r} has no sense for {sense!r}. It has: {', '.join(agent.modalities)}."
-        )
-    return sense
+    return data.modalities[0]
 
 
 def _numbered(examples: Sequence[Example], sense: str) -> tuple[list[object], dict[int, list[int]]]:

@@ -66,6 +66,12 @@ class Ground:
     examples: Sequence[Example]
     own_encoder: bool
 
+    @property
+    def entry(self) -> AdapterEntry | None:
+        """The adapter that the bundle keeps for the sense, if any."""
+        there = self.agent.bundle.senses.get(self.sense)
+        return None if there is None else there.adapter
+
     def choose(self, settings: TrainSettings) -> tuple[Chosen, str]:
         """The families that the settings name, and why where they leave it open. Raises `UserError`."""
         names, why = settings.adapter.split("+"), ""
@@ -87,7 +93,7 @@ class Ground:
         alone = all(len(example.media.get(self.sense, ())) == 1 for example in self.examples)
         if len(questions) == 1 and alone and 2 <= len(answers) <= n / 2 and "concepts" in families:
             return "concepts", f"one question, {len(answers)} answers that come again and again"
-        entry = self.agent.bundle.senses[self.sense].adapter
+        entry = self.entry
         if self.own_encoder and entry is not None:
             return entry.family, "the bundle's own family, for questions of many kinds"
         return "prefix", "for questions of many kinds and an encoder that the bundle does not know"
@@ -142,8 +148,7 @@ def _of_sense(
     """The sense's adapter: the bundle's own where it stays or fits, else fresh, else fitted."""
     import torch
 
-    agent, sense, family = ground.agent, ground.sense, chosen.sense
-    entry = agent.bundle.senses[sense].adapter
+    agent, sense, family, entry = ground.agent, ground.sense, chosen.sense, ground.entry
     if family is None and (entry is None or not ground.own_encoder):
         lack = f"has none for {sense!r}" if entry is None else "made it for its own encoder"
         raise UserError(
