@@ -73,7 +73,7 @@ def register_modalities(register: Callable[[Modality], None]) -> None:
     register(
         Modality(
             name="graph",
-            help="a graph: SMILES (file or text), GraphML, an edge list (csv, tsv, txt, mtx) or node-link JSON",
+            help="a graph: SMILES (file or text), GraphML, an edge list (csv, txt, mtx) or node-link JSON",
             reader="mmagent_graph.reader:GraphReader",
             extensions=(".smi", ".smiles", ".graphml", ".edges", ".edgelist", ".mtx"),
             sniff=sniff,

@@ -3,7 +3,7 @@
 A node's colour is a 64-bit number. In each round it becomes a hash of itself and of the sum, modulo 2^64, of
 hashes of its neighbours' colours and the edges to them (Shervashidze et al. 2011, "Weisfeiler-Lehman Graph
 Kernels"; the sum over neighbours is that of GIN, Xu et al. 2019, with a fixed hash for its MLP). Sums of
-integers do not hang on their order, so equal nodes get equal colours in every numbering of the nodes, exactly.
+integers do not hang on their order, so a node gets the very same colour in every numbering of the nodes.
 """
 
 from __future__ import annotations

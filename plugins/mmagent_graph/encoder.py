@@ -8,8 +8,8 @@ What stands at each place of a feature, `d_encoder` numbers in all:
     pairs     how many nodes have a label and neighbours of such labels (one round of message passing)
     around    the same with details; and after two rounds, with details
 
-The counts are those of the Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011) of radius 0 to 2, folded
-as in Weinberger et al. 2009, "Feature Hashing". They are whole numbers, and every sum of fractions is made in
+The counts are those of the Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011), folded as in
+Weinberger et al. 2009, "Feature Hashing". They are whole numbers, and every sum of fractions is made in
 the order of size, so a graph has the very same features however its nodes are numbered.
 """
 

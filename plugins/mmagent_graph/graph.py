@@ -173,8 +173,9 @@ def described(
     chosen = next((name for word in LABELS for name in texts if name.lower() == word), None)
     if chosen is not None:
         labels = texts.pop(chosen)
-    rows = zip(*([f"{name}={one}" if one else "" for one in said] for name, said in sorted(texts.items())))
-    details = [" ".join(filter(None, row)) for row in rows] if texts else [""] * count
+    told = [[f"{name}={one}" if one else "" for one in said] for name, said in sorted(texts.items())]
+    rows = zip(*told, strict=True)
+    details = [" ".join(filter(None, row)) for row in rows] if told else [""] * count
     return tuple(labels), tuple(details), numbers, tuple(left_out)
 
 

@@ -54,7 +54,7 @@ class _Reading:
 
     def refuse_entity(self, entity: str, *_: Any) -> None:
         raise UserError(
-            f"{self.name} declares the XML entity {entity!r:.40}, which GraphML needs none of: it could unpack "
+            f"{self.name} declares the XML entity {entity!r:.40}, and GraphML needs none: it could unpack "
             "without end. Take the declaration out."
         )
 
@@ -121,7 +121,7 @@ class _Reading:
         if len(self.declared) < count:
             loose = next(name for name, at in self.places.places.items() if at not in self.declared)
             raise UserError(
-                f"{self.name} has an edge to the node {str(loose)!r:.40}, and no such node. Declare it, or take "
+                f"{self.name} has an edge to the node {str(loose)!r:.40}, and no such node. Add it, or take "
                 "the edge out."
             )
         nodes = self._attributes(self.nodes, "node", count)

@@ -28,8 +28,9 @@ def profile(graph: Graph) -> Profile:
     n, parts = graph.n_nodes, components(graph)
     count = int(parts.max()) + 1
     rings = len(pairs) - n + count
+    kind = "molecule" if molecule else "graph"
     summary = (
-        f"{'molecule' if molecule else 'graph'} from {graph.origin}, {n:,} {nodes}, {graph.n_edges:,} {edges}, "
+        f"{kind} from {graph.origin}, {n:,} {nodes}, {graph.n_edges:,} {edges}, "
         f"{count:,} {'part' if count == 1 else 'parts'}"
     )
     return Profile(

@@ -1,4 +1,4 @@
-"""Molecules from SMILES, read with RDKit: atoms are nodes, bonds are edges, hydrogens stay with their atoms."""
+"""Molecules from SMILES, read with RDKit: atoms are nodes, bonds are edges, hydrogens belong to atoms."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def molecule(smiles: str, name: str = "the molecule") -> Graph:
     """A molecule as a graph. Raises `UserError` for malformed SMILES, and without RDKit."""
     if len(smiles) > LONGEST:
         raise UserError(
-            f"{name} is SMILES of {len(smiles):,} characters; at most {LONGEST:,} are read. Give a part of it."
+            f"{name} is SMILES of {len(smiles):,} characters; at most {LONGEST:,} are read. Give a part."
         )
     try:
         from rdkit import Chem, rdBase
@@ -47,7 +47,7 @@ def molecule(smiles: str, name: str = "the molecule") -> Graph:
         found = Chem.MolFromSmiles(smiles, sanitize=False)
         if found is None:
             raise UserError(
-                f"{_told(smiles, name)} is not SMILES: {_fault(smiles)}. Write a molecule like CCO or c1ccccc1."
+                f"{_told(smiles, name)} is not SMILES: {_fault(smiles)}. Write it like CCO or c1ccccc1."
             )
         try:
             Chem.SanitizeMol(found)

@@ -1,4 +1,4 @@
-"""Edge lists as text: two nodes a line, with a label or weight; with a header or without; MatrixMarket too."""
+"""Edge lists as text: two nodes a line, perhaps a label or weight, a header or none; MatrixMarket too."""
 
 from __future__ import annotations
 

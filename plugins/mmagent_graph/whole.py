@@ -77,7 +77,7 @@ def _numbers(graph: Graph) -> Iterable[float]:
 
 
 def _summed(values: Floats) -> tuple[float, float]:
-    """Mean and spread of what is not missing, on a logarithmic scale; exact sums, so in any order the same."""
+    """Mean and spread of what is not missing, on a logarithmic scale; the sums are exact."""
     there = values[np.isfinite(values)].tolist()
     if not there:
         return 0.0, 0.0
