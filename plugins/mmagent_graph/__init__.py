@@ -59,7 +59,8 @@ def is_header(line: str) -> bool:
 def _is_smiles(line: bytes) -> bool:
     """Whether the first word of a line is made of SMILES tokens alone; one letter is too little to tell."""
     words = line.decode("utf-8", "replace").split()
-    return len(words) <= 3 and len(words[0]) > 1 and SMILES.fullmatch(words[0]) is not None
+    atoms = sum(character.isalpha() for character in words[0])
+    return len(words) <= 3 and len(words[0]) > 1 and atoms > 0 and SMILES.fullmatch(words[0]) is not None
 
 
 def sniff(head: bytes) -> bool:

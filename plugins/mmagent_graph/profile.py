@@ -158,7 +158,7 @@ def _compressed(graph: Graph) -> float:
     pairs = graph.simple[np.lexsort((graph.simple[:, 1], graph.simple[:, 0]))]
     steps = np.diff(pairs, axis=0, prepend=np.zeros((1, 2), dtype=np.int64))
     raw = steps.astype(np.int32).tobytes() + "\n".join(graph.labels).encode()
-    return _round(len(zlib.compress(raw, 6)) / len(raw))
+    return _round(len(zlib.compress(raw, 6)) / max(len(raw), 1))
 
 
 def _share(texts: Sequence[str]) -> float:

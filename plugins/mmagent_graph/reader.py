@@ -52,7 +52,7 @@ class GraphReader:
         if is_networkx(source):
             return of_networkx(source)
         if isinstance(source, str) and _is_molecule(source):
-            return molecule(source, source)
+            return molecule(source)
         if isinstance(source, tuple) and len(source) == 2:
             return made("the pair", "arrays", int(source[0]), source[1])
         try:

@@ -37,7 +37,7 @@ def molecule(smiles: str, name: str = "the molecule") -> Graph:
     """A molecule as a graph. Raises `UserError` for malformed SMILES, and without RDKit."""
     if len(smiles) > LONGEST:
         raise UserError(
-            f"{name} is SMILES of {len(smiles):,} characters; at most {LONGEST:,} are read. Give a part."
+            f"{_told(smiles, name)} has {len(smiles):,} characters; at most {LONGEST:,} are read."
         )
     try:
         from rdkit import Chem, rdBase
@@ -101,7 +101,7 @@ def of_atoms(
 
 def _told(smiles: str, name: str) -> str:
     shown = smiles if len(smiles) <= 60 else f"{smiles[:57]}..."
-    return f"{shown!r}" if name in (smiles, "the molecule") else f"{name} ({shown!r})"
+    return f"{shown!r}" if name == "the molecule" else f"{name} ({shown!r})"
 
 
 def _fault(smiles: str) -> str:
