@@ -5,23 +5,21 @@
 DATA holds nlvr/dev.parquet (Suhr et al. 2017; scenes as three boxes of objects), mnist/train.parquet (the
 places of the bright pixels) and omniglot/train.parquet (Lake et al. 2015; strokes as groups of points).
 Scenes are split by the number of their statement, so none of the tested ones was trained on. Beside them: the
-statement with no objects, with another row's objects, and the rendered picture through the bundle's own eyes.
+statement learned without objects, and the picture of the scene through the bundle's own eyes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from seeds import measured, over, table
 
-ASKED = "Is the statement true of these objects?"
 Rows = Iterable[Mapping[str, Any]]
 
 
@@ -35,9 +33,8 @@ def main() -> None:
     given = parser.parse_args()
     jobs: dict[str, Callable[[Path], Path]] = {
         "NLVR, scene as objects": lambda folder: scenes(given.data, folder),
-        "NLVR, statement alone": lambda folder: scenes(given.data, folder, objects="none"),
-        "NLVR, another row's objects": lambda folder: scenes(given.data, folder, objects="others"),
-        "NLVR, scene as a picture": lambda folder: scenes(given.data, folder, objects="picture"),
+        "NLVR, statement alone": lambda folder: scenes(given.data, folder, shown="nothing"),
+        "NLVR, scene as a picture": lambda folder: scenes(given.data, folder, shown="picture"),
         "MNIST, digits as points": lambda folder: digits(given.data, folder),
         "Omniglot, alphabet by strokes": lambda folder: strokes(given.data, folder),
     }
@@ -50,38 +47,23 @@ def main() -> None:
     print("\n".join(table(rows)))
 
 
-def scenes(data: Path, folder: Path, objects: str = "own") -> Path:
-    """NLVR: every fourth statement is for the test. objects: own, none, others or picture."""
+def scenes(data: Path, folder: Path, shown: str = "objects") -> Path:
+    """NLVR: every fourth statement is for the test. shown: objects, nothing or picture."""
     import pyarrow.parquet as parquet
 
     rows = parquet.read_table(data / "nlvr" / "dev.parquet").to_pylist()
-    parts = ["test" if int(row["identifier"].split("-")[0]) % 4 == 0 else "train" for row in rows]
-    given = [row["structured_rep"] for row in rows]
-    if objects == "others":
-        given = _exchanged(given, parts)
 
     def made() -> Iterable[Mapping[str, Any]]:
-        for row, boxes, part in zip(rows, given, parts, strict=True):
-            common = {"answer": row["label"], "split": part}
-            if objects == "picture":
-                yield {"image": row["image"]["bytes"], "question": row["sentence"], **common}
+        for row in rows:
+            part = "test" if int(row["identifier"].split("-")[0]) % 4 == 0 else "train"
+            common = {"question": row["sentence"], "answer": row["label"], "split": part}
+            if shown == "picture":
+                yield {"image": row["image"]["bytes"], **common}
             else:
-                shown = boxes if objects != "none" else [[{"type": "nothing"}]]
-                scene = {"statement": row["sentence"], "objects": shown}
-                yield {"set": json.dumps(scene).encode(), "question": ASKED, **common}
+                boxes = row["structured_rep"] if shown == "objects" else [[{"type": "nothing"}]]
+                yield {"set": json.dumps(boxes).encode(), **common}
 
     return written(made(), folder)
-
-
-def _exchanged(given: Sequence[Any], parts: Sequence[str]) -> list[Any]:
-    """The scenes of each part among its rows, moved on by a random order."""
-    out = list(given)
-    for part in sorted(set(parts)):
-        rows = [at for at, one in enumerate(parts) if one == part]
-        random.Random(0).shuffle(rows)
-        for at, other in zip(rows, rows[1:] + rows[:1], strict=True):
-            out[at] = given[other]
-    return out
 
 
 def digits(data: Path, folder: Path, train: int = 2000, test: int = 1000) -> Path:

@@ -47,5 +47,6 @@ def register_modalities(register: Callable[[Modality], None]) -> None:
             extensions=(".ply",),
             sniff=sniff,
             encoder="builtin",
+            asked=True,
         )
     )

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-__all__ = ["Claim", "Phrase", "Quantity", "read", "tokens"]
+__all__ = ["Claim", "Phrase", "Quantity", "is_statement", "read", "tokens"]
 
 NUMBERS = {
     "a": 1, "an": 1, "one": 1, "single": 1, "two": 2, "both": 2, "three": 3, "four": 4, "five": 5, "six": 6,
@@ -55,6 +55,11 @@ KNOWN = {
     "small", "medium", "big", "middle", "second", "between", "directly", "without", "multiple", "its", "it",
     "them", "in", "at", "height",
 }  # fmt: skip
+OPEN = {
+    "what", "which", "who", "whose", "where", "when", "why", "how", "name", "describe", "tell",
+    "count", "list",
+}  # fmt: skip
+"""How a question begins that is not answered by yes or no."""
 SYNONYMS = {"colour": "color", "gray": "grey", "large": "big", "rectangle": "square", "atleast": "least"}
 
 
@@ -106,6 +111,12 @@ class Claim:
     head: Phrase
     rest: tuple[Phrase, ...] = ()
     cues: frozenset[str] = field(default_factory=frozenset)
+
+
+def is_statement(text: str) -> bool:
+    """Whether a text may be true or false, as a statement or a question for yes or no is."""
+    first = re.match(r"\s*(?:in |of |at |to |from )?([a-z]+)", text.lower())
+    return first is not None and first[1] not in OPEN
 
 
 def tokens(text: str, own: Collection[str]) -> list[str]:

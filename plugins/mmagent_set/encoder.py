@@ -8,7 +8,7 @@ What stands at each place of a feature:
     said      what is said of them: words, pairs of words, places, relations
     claim     how a statement that came with the set stands to it
 
-A set that comes with a statement is pooled to `claim` alone: the rest says nothing of whether it is true.
+A set with a statement about it is pooled to `claim` alone: the rest says nothing of whether that is true.
 Everything is made of the set in the order that its content gives, so a set has the very same features in
 whatever order its elements come.
 """
@@ -104,7 +104,7 @@ def features_of(elements: Elements) -> tuple[Floats, Floats]:
     for at in range(shown):
         np.add.at(values[1 + at, first["said"] : first["said"] + SAID], told[at], 1.0)
     pooled = whole.copy()
-    if own.statement:
+    if parts["claim"].any():
         pooled[: first["claim"]] = 0
     return values, pooled
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmagent.asked import Asked
 from mmagent.errors import UserError
 from mmagent.reading import read_content
 from mmagent.sniff import starts_like
 from mmagent_set import set_format
 from mmagent_set.arrays import of_array, read_csv, read_npy
+from mmagent_set.claims import is_statement
 from mmagent_set.elements import Elements
 from mmagent_set.objects import of_object, read_json
 from mmagent_set.ply import read_ply
@@ -35,11 +38,15 @@ class SetReader:
     def load(self, source: object) -> Elements:
         """The set of a path, bytes, "-" (stdin), an open file, an array (N, d), a list or a dictionary.
 
-        A dictionary holds objects, perhaps with a statement about them, or is {"bytes", "path"}. Raises
-        `UserError`.
+        A dictionary holds objects, perhaps with a statement about them, or is {"bytes", "path"}. What is
+        asked of a set is its statement, if it is one. Raises `UserError`.
         """
         if isinstance(source, Elements):
             return source
+        if isinstance(source, Asked):
+            found = self.load(source.source)
+            stated = not found.statement and is_statement(source.question)
+            return replace(found, statement=source.question) if stated else found
         if isinstance(source, np.ndarray):
             return of_array(source, "the array")
         if isinstance(source, Mapping) and set(source) <= {"bytes", "path"}:
