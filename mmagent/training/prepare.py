@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from mmagent.asked import sources_asked
 from mmagent.errors import UserError
 from mmagent.training.augmenting import Varied
 from mmagent.training.loop import Task
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.data import Example, LabelledSet
     from mmagent.feature_cache import CachedFeatures, FeatureCache
+    from mmagent.modality import Modality
 
 __all__ = ["Prepared", "prepare"]
 
@@ -109,7 +111,7 @@ def prepare(
     settle(agent.bundle, agent.core, agent.plugins)
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
-    sources, media = _numbered(examples, sense)
+    sources, media = _numbered(examples, sense, agent.plugins.modalities.get(sense))
     seen: Varied | CachedFeatures
     if settings.augment:
         seen = Varied(reader, model, sources, sum(len(media[at]) for at in range(len(train))))
@@ -144,12 +146,14 @@ def _one_sense(data: LabelledSet) -> str:
     return data.modalities[0]
 
 
-def _numbered(examples: Sequence[Example], sense: str) -> tuple[list[object], dict[int, list[int]]]:
-    """All media in order, and for each example the numbers of its own."""
+def _numbered(
+    examples: Sequence[Example], sense: str, modality: Modality | None
+) -> tuple[list[object], dict[int, list[int]]]:
+    """All media in order, as their modality looks at them, and for each example the numbers of its own."""
     sources: list[object] = []
     media: dict[int, list[int]] = {}
     for at, example in enumerate(examples):
-        own = list(example.media.get(sense, ()))
+        own = list(sources_asked(example.media.get(sense, ()), example.question, modality))
         media[at] = list(range(len(sources), len(sources) + len(own)))
         sources += own
     return sources, media
