@@ -15,7 +15,7 @@ from mmagent.compose import Composed, Composer, Options
 from mmagent.decoding import Decoder, Job, batches
 from mmagent.errors import UserError
 from mmagent.request import Request, Shot, as_shot, sources_of
-from mmagent.senses import Senses, demand_own_core
+from mmagent.senses import ENCODE_BATCH, Senses, demand_own_core
 from mmagent.shots import read_shots
 from mmagent.shotset import Perceived
 
@@ -346,7 +346,7 @@ class Agent:
         """Perceive all media, a batch at a time, and make the prompts; errors by the request's index."""
         start = time.perf_counter()
         requests = [self._looked_at(request) for request in requests]
-        perceived = Perceived(self._senses, requests, batch_size)
+        perceived = Perceived(self._senses, requests, min(batch_size, ENCODE_BATCH))
         encode = (time.perf_counter() - start) / max(1, len(requests))
         jobs: list[Job] = []
         errors: dict[int, UserError] = {}

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from mmagent.stored import StoredShots
     from mmagent.workers import Workers
 
-__all__ = ["Percept", "Senses", "demand_own_core"]
+__all__ = ["ENCODE_BATCH", "Percept", "Senses", "demand_own_core"]
 
 KEPT_BYTES = 256 * 2**20  # percepts kept in memory
-ENCODE_BATCH = 32
+ENCODE_BATCH = 32  # inputs that one worker encodes at a time
 
 
 @dataclass(frozen=True, eq=False)
