@@ -6,7 +6,6 @@ kept by its content, so shots that come back with every question cost nothing th
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError, did_you_mean
+from mmagent.joining import joined, joins_of
 from mmagent.memory import MemorySettings
+from mmagent.percept import Kept, Percept
 
 if TYPE_CHECKING:
     import torch
@@ -22,36 +23,15 @@ if TYPE_CHECKING:
 
     from mmagent.adapter import Adapter
     from mmagent.bundle import Bundle
-    from mmagent.core import Soft
     from mmagent.feature_store import FeatureStore
+    from mmagent.joining import Joining
     from mmagent.modality import Encoder, Features, Modality, Reader
     from mmagent.plugins import Plugins
     from mmagent.stored import StoredShots
 
 __all__ = ["Percept", "Senses", "demand_own_core"]
 
-KEPT_BYTES = 256 * 2**20  # percepts kept in memory
 ENCODE_BATCH = 32
-
-
-@dataclass(frozen=True, eq=False)
-class Percept:
-    """What one input became.
-
-    pooled  (d_encoder,) on the CPU, for the shot memory
-    soft    its prefix in the prompt; None where the sense has no adapter
-    """
-
-    modality: str
-    fingerprint: str
-    pooled: Tensor
-    soft: Soft | None
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory it takes."""
-        tensors = [self.pooled] + ([self.soft.embeds] if self.soft is not None else [])
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 @dataclass(frozen=True)
@@ -85,7 +65,7 @@ class Senses:
         self._readers: dict[str, Reader] = {}
         self._awake: dict[str, _Sense] = {}
         self._stored: dict[str, StoredShots] = {}
-        self._known = _Kept()
+        self._known = Kept()
         self._files: dict[tuple[str, str, int, int], str] = {}
         self._store: FeatureStore | None = None
 
@@ -150,6 +130,18 @@ class Senses:
                 self._finish(modality, fresh, found)
         self._finish(modality, fresh, found)
         return cast("list[Percept | UserError]", found)
+
+    def together(self, percepts: Sequence[Percept]) -> Sequence[Percept]:
+        """The percepts of one question: those of senses that were trained together speak of all of them."""
+        if len({percept.modality for percept in percepts if percept.joins}) < 2:
+            return percepts
+        import torch
+
+        def speak(modality: str, evidence: Tensor) -> Tensor:
+            return cast("Joining", self._wake(modality).adapter).spoken(evidence.to(self._device))
+
+        with torch.no_grad():
+            return joined(percepts, speak)
 
     def features(self, modality: str, sources: Sequence[object]) -> Features:
         """The encoder's features of a batch of sources; UserError for the first that cannot be read."""
@@ -295,14 +287,16 @@ class Senses:
 
         sense = self._wake(modality)
         pooled = features.pooled.float().cpu()  # (B, d_encoder)
-        prefixes = None
+        prefixes, evidence, joins = None, None, joins_of(sense.adapter)
         if sense.adapter is not None:
-            whole = (part.to(self._device) for part in (features.values, features.mask, features.pooled))
+            whole = [part.to(self._device) for part in (features.values, features.mask, features.pooled)]
             prefixes = sense.adapter(*whole)  # (B, k, d_core)
+            evidence = cast("Joining", sense.adapter).evidence(*whole).cpu() if joins else None  # (B, e)
         for at, key in enumerate(keys):
             name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}"
             soft = None if prefixes is None else Soft(prefixes[at].clone(), name)
-            yield Percept(modality, key, pooled[at].clone(), soft)
+            said = None if evidence is None else evidence[at].clone()
+            yield Percept(modality, key, pooled[at].clone(), soft, said, joins)
 
     def _recall(self, modality: str, source: object) -> Percept | None:
         """What a file became before, if it has not changed since."""
@@ -369,26 +363,6 @@ class _Batch:
     def clear(self) -> None:
         self.places.clear()
         self.raws.clear()
-
-
-class _Kept:
-    """Percepts by modality and content; those used longest ago go when there are too many."""
-
-    def __init__(self) -> None:
-        self._percepts: OrderedDict[tuple[str, str], Percept] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: tuple[str, str]) -> Percept | None:
-        found = self._percepts.get(key)
-        if found is not None:
-            self._percepts.move_to_end(key)
-        return found
-
-    def put(self, key: tuple[str, str], percept: Percept) -> None:
-        self._percepts[key] = percept
-        self._bytes += percept.n_bytes
-        while self._bytes > KEPT_BYTES and len(self._percepts) > 1:
-            self._bytes -= self._percepts.popitem(last=False)[1].n_bytes
 
 
 def _stamp(modality: str, source: object) -> tuple[str, str, int, int] | None:

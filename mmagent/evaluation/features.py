@@ -55,11 +55,10 @@ def baseline_results(
     asked = {one.question for one in (*train, *examples)}
     features = np.zeros((len(train) + len(examples), 1))
     if set(names) != {"majority"}:
-        if len({_kinds(one) for one in (*train, *examples)}) > 1:
-            notes.append("the rows have different kinds of media, so only the majority class is compared.")
-            names = [name for name in names if name == "majority"]
-        else:
-            features = pooled_features(agent, (*train, *examples), cache=cache, progress=progress)
+        features = pooled_features(agent, (*train, *examples), cache=cache, progress=progress)
+        if np.isnan(features).any():
+            features = _filled(features, len(train))
+            notes.append("to a baseline, a row without one of the senses has the training rows' mean there.")
     known, new = features[: len(train)], features[len(train) :]
     answers = [one.answer for one in train]
     results = []
@@ -93,14 +92,16 @@ def pooled_features(
 ) -> Floats:
     """(N, d) the encoder's pooled features of each row: the mean over its media, modality beside modality.
 
-    All rows must have the same modalities. Features come through the feature cache. Raises UserError.
+    nan where a row has none of a modality that others have. Features come through the feature cache. Raises
+    UserError.
     """
     from mmagent.feature_cache import FeatureCache, encode_cached
 
     columns = []
-    for modality in _kinds(examples[0]):
-        sources = [source for one in examples for source in one.media[modality]]
-        of = np.repeat(np.arange(len(examples)), [len(one.media[modality]) for one in examples])
+    for modality in sorted({name for one in examples for name, sources in one.media.items() if sources}):
+        media = [one.media.get(modality, ()) for one in examples]
+        sources = [source for own in media for source in own]
+        of = np.repeat(np.arange(len(examples)), [len(own) for own in media])
         reader, encoder = agent.encoder(modality)
         seen = encode_cached(reader, encoder, sources, cache or FeatureCache(), progress=progress)
         pooled = np.concatenate(
@@ -111,8 +112,18 @@ def pooled_features(
         )
         sums = np.zeros((len(examples), pooled.shape[1]))
         np.add.at(sums, of, pooled)
-        columns.append(sums / np.bincount(of)[:, None])
-    return np.concatenate(columns, axis=1)
+        counts = np.bincount(of, minlength=len(examples))[:, None]
+        columns.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
+    return np.concatenate(columns, axis=1) if columns else np.zeros((len(examples), 1))
+
+
+def _filled(features: Floats, n_train: int) -> Floats:
+    """Features with the mean of the training rows where a row has none; columns that no such row has go."""
+    known = ~np.isnan(features[:n_train]).all(axis=0)
+    features = features[:, known]
+    if not features.shape[1]:
+        return np.zeros((len(features), 1))
+    return np.where(np.isnan(features), np.nanmean(features[:n_train], axis=0), features)
 
 
 def _baselines(seed: int) -> Mapping[str, Callable[[Any, Sequence[str], Any], Predictions]]:
@@ -139,7 +150,3 @@ def _answered(made: Predictions, examples: Sequence[Example], like: Result) -> R
         got.append(made.labels[open_to[best]])
         sure.append(round(min(float(shares[best] / max(shares.sum(), 1e-12)), 1.0), DIGITS))
     return like.answered(made.name, got, sure)
-
-
-def _kinds(example: Example) -> tuple[str, ...]:
-    return tuple(sorted(name for name, sources in example.media.items() if sources))
