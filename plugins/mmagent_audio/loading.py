@@ -10,6 +10,7 @@ import torch
 from mmagent.errors import UserError
 from mmagent.modality import Encoder
 from mmagent_audio.encoder import MODEL_TYPE, SoundEncoder
+from mmagent_audio.yamnet import FRONT, YamnetEncoder
 
 __all__ = ["load_encoder"]
 
@@ -23,6 +24,8 @@ def load_encoder(
         raise UserError(f"{location} holds no config.json, so no encoder. Give a directory that has one.")
     if _model_type(place) == MODEL_TYPE:
         return SoundEncoder.load(place, device=device, dtype=dtype)
+    if (place / FRONT).is_file():
+        return YamnetEncoder.load(place, device=device, dtype=dtype)
     from mmagent_audio.pretrained import PretrainedEncoder
 
     return PretrainedEncoder.load(location, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
