@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -160,9 +161,12 @@ class Deflated:
         self._packed = 0
         self._packer = zlib.compressobj(6)
 
-    def add(self, piece: bytes | bytearray | memoryview) -> None:
-        """Take the next piece; nothing happens once the limit is reached."""
-        taken = memoryview(piece).cast("B")[: self.limit - self.tried]
+    def add(self, piece: bytes | bytearray | memoryview | NDArray[Any]) -> None:
+        """Take the next piece, an array in its memory's order; nothing happens once the limit is reached."""
+        view = memoryview(piece)
+        if self.tried == self.limit or not view.nbytes:
+            return
+        taken = view.cast("B")[: self.limit - self.tried]
         self._packed += len(self._packer.compress(taken))
         self.tried += len(taken)
 

@@ -20,6 +20,8 @@ MAY_IMPORT = {
     "mmagent_adapters": {"mmagent"},
     "mmagent_tiny": {"mmagent"},
     "mmagent_image": {"mmagent"},
+    "mmagent_series": {"mmagent"},
+    "mmagent_video": {"mmagent"},
 }
 LIGHT = [
     "mmagent",
@@ -54,7 +56,9 @@ LIGHT = [
     "mmagent_cli.table",
     "mmagent_cli.train",
     "mmagent_image",
+    "mmagent_series",
     "mmagent_tiny",
+    "mmagent_video",
 ]
 
 

@@ -68,6 +68,7 @@ class Prompts:
 
     def _shown(self, example: Example) -> ShownPrompt:
         modality = _modality(example)
+        self._demand_sense(modality)
         prefixes = [self._agent.prefix(modality, source) for source in example.media[modality]]
         self._stand_ins.setdefault(modality, prefixes[0])
         composed = self._agent.compose(example.request(), modality, prefixes)
@@ -93,6 +94,13 @@ class Prompts:
             answer = read_continuation(self._agent.core, row, composed.write_answer(example.answer))
             self._tails[tail] = len(answer) + 1
         return len(row) + self._tails[tail]
+
+    def _demand_sense(self, modality: str) -> None:
+        if modality not in self._agent.bundle.senses:
+            raise UserError(
+                f"bundle {self._agent.bundle.name!r} has no sense for {modality!r} yet; mmagent train gives "
+                "it one."
+            )
 
     def _stand_in(self, modality: str, source: object) -> Soft:
         if modality not in self._stand_ins:

@@ -48,8 +48,9 @@ def baseline_results(
 ) -> tuple[list[Result], list[str]]:
     """The baselines' answers to the rows of `like`, and why any is left out.
 
-    Where rows are asked different things, each question has a baseline of its own. Where a row has choices, a
-    baseline chooses among them, too. Raises UserError for media that cannot be read.
+    Where rows are asked different things, each question has a baseline of its own, unless the features know
+    what is asked. Where a row has choices, a baseline chooses among them, too. Raises UserError for media
+    that cannot be read.
     """
     notes: list[str] = []
     asked = {one.question for one in (*train, *examples)}
@@ -72,7 +73,7 @@ def baseline_results(
             continue
         fit = _baselines(seed)[name]
         try:
-            if len(asked) > 1:
+            if len(asked) > 1 and not _told_of_it(agent, examples):
                 questions = [[one.question or "" for one in rows] for rows in (train, examples)]
                 made = per_question(fit, (known, answers, questions[0]), (new, questions[1]))
             else:
@@ -113,6 +114,12 @@ def pooled_features(
         np.add.at(sums, of, pooled)
         columns.append(sums / np.bincount(of)[:, None])
     return np.concatenate(columns, axis=1)
+
+
+def _told_of_it(agent: Agent, examples: Sequence[Example]) -> bool:
+    """Whether the features know what is asked, so that one baseline learns from all questions together."""
+    known = agent.plugins.modalities
+    return all(name in known and known[name].asked for name in _kinds(examples[0]))
 
 
 def _baselines(seed: int) -> Mapping[str, Callable[[Any, Sequence[str], Any], Predictions]]:

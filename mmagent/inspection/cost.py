@@ -64,7 +64,7 @@ def token_cost(bundle: Bundle, modality: str, plugins: Plugins) -> TokenCost:
         )
     entry = bundle.senses[modality].adapter
     if entry is None:
-        return TokenCost(bundle.name, 0, context, "which only remembers it as a shot")
+        return TokenCost(bundle.name, 0, context, "which remembers it as a shot, or tells it in words")
     return TokenCost(bundle.name, _n_tokens(bundle, entry, plugins), context)
 
 

@@ -54,17 +54,18 @@ def demand_target(target: Path) -> None:
 
 def drawn(found: Inspection) -> Image.Image | None:
     """The picture of one input; None where its modality draws nothing. Needs matplotlib, no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
     figure = Figure(figsize=SIZE, dpi=DOTS, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     figure.suptitle(clean(Path(found.source).name), fontsize="medium", parse_math=False)
     if not found.draw(figure):
         return None
-    canvas.draw()
-    return Image.fromarray(_bytes(canvas)).convert("RGB")
+    stream = BytesIO()
+    figure.savefig(stream, format="png")
+    picture = Image.open(stream)
+    picture.load()
+    return picture.convert("RGB")
 
 
 def write_picture(found: Sequence[Inspection], target: Path) -> int:
@@ -85,12 +86,6 @@ def write_picture(found: Sequence[Inspection], target: Path) -> int:
     with staged_file(target, replace=True) as stream:
         stream.write(content)
     return len(there)
-
-
-def _bytes(canvas: object) -> object:
-    import numpy as np
-
-    return np.asarray(canvas.buffer_rgba())  # type: ignore[attr-defined]
 
 
 def _stacked(pictures: Sequence[Image.Image]) -> Image.Image:

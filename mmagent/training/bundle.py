@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mmagent.training.chosen import Chosen
 
-__all__ = ["what_trained", "write_trained"]
+__all__ = ["taken", "what_trained", "write_trained"]
 
 LARGE = 2 << 30  # bytes: a core or encoder from here on is named by its place instead of copied
 
@@ -28,6 +28,7 @@ def write_trained(
     sense: str,
     *,
     encoder: str,
+    by_name: str = "",
     chosen: Chosen,
     adapter: nn.Module,
     core_adapter: nn.Module | None,
@@ -42,13 +43,14 @@ def write_trained(
     adapter: of the sense; where none was trained (`chosen.sense` is None) the parent's file is taken.
     core_adapter: what was trained inside of the core; without one, the parent's, if any, goes along.
     encoder: a directory or hub id. Where it is the parent's own, the parent's shot memory stays; it was made
-    for those features. training: what the manifest keeps of the run (data, settings, split, command). Core
+    for those features. by_name: the word by which the modality names its own encoder, which is kept as it
+    is. training: what the manifest keeps of the run (data, settings, split, command). Core
     and encoder are copied in, so that the bundle travels; one of 2 GiB or more, or a hub id, is named by its
     place. Raises `UserError`, also where `out` is there already, unless `replace`.
     """
     raw = json.loads((parent.path / MANIFEST).read_text(encoding="utf-8"))
     parts: dict[str, Any] = {}
-    core: dict[str, Any] = {"path": _taken(parent.core, "core", parts)}
+    core: dict[str, Any] = {"path": taken(parent.core, "core", parts)}
     if chosen.core is not None and core_adapter is not None:
         core["adapter"] = _entry(chosen.core.name, core_adapter, CORE_ADAPTER, parts)
     elif parent.core_adapter is not None:
@@ -60,8 +62,8 @@ def write_trained(
             senses[name] = entry
             parts.update({file: parent.path / file for file in parent.files if file.startswith(f"{name}/")})
     own = sense in parent.senses and encoder == parent.senses[sense].encoder
-    senses[sense] = {"encoder": _taken(encoder, f"{sense}/encoder", parts)}
-    kept = parent.senses[sense].adapter
+    senses[sense] = {"encoder": taken(encoder, f"{sense}/encoder", parts, by_name)}
+    kept = parent.senses[sense].adapter if sense in parent.senses else None
     if chosen.sense is not None:
         weights = f"{sense}/adapter.safetensors"
         senses[sense]["adapter"] = _entry(chosen.sense.name, adapter, weights, parts)
@@ -105,10 +107,13 @@ def _entry(family: str, adapter: nn.Module, weights: str, parts: dict[str, Any])
     return {"family": family, "config": dict(adapter.config), "weights": weights}  # type: ignore[arg-type]
 
 
-def _taken(place: str, name: str, parts: dict[str, Any]) -> str:
-    """The directory at `place` as a part called `name`; too large a one, or a hub id, stays where it is."""
+def taken(place: str, name: str, parts: dict[str, Any], by_name: str = "") -> str:
+    """The directory at `place` as a part called `name`; too large a one, or a hub id, stays where it is.
+
+    So does the word `by_name`, whatever lies under it.
+    """
     directory = Path(place)
-    if not directory.is_dir():
+    if place == by_name or not directory.is_dir():
         return place
     total = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     if total >= LARGE:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from mmagent.asked import sources_asked
 from mmagent.errors import UserError
 from mmagent.training.augmenting import Varied
 from mmagent.training.loop import Task
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.data import Example, LabelledSet
     from mmagent.feature_cache import CachedFeatures, FeatureCache
+    from mmagent.modality import Modality
 
 __all__ = ["Prepared", "prepare"]
 
@@ -83,17 +85,18 @@ def prepare(
 ) -> Prepared:
     """Split the data, encode its media once, and make rows and adapter.
 
-    encoder: a vision or other encoder of the same modality, by directory or hub id, in the place of the
-    bundle's own. cache: where features are kept; the user's own unless given. progress(done, total) counts
-    encoded inputs. accelerator: where several processes prepare together, each encodes its part. Raises
-    `UserError` for data that cannot be learned from.
+    encoder: an encoder of the modality, by directory or hub id, in the place of the bundle's own, or of the
+    one that the modality names where the bundle has no sense for it. cache: where features are kept; the
+    user's own unless given. progress(done, total) counts encoded inputs. accelerator: where several processes
+    prepare together, each encodes its part. Raises `UserError` for data that cannot be learned from.
     """
     from mmagent.core_adapter import settle
     from mmagent.data import stratified_split
     from mmagent.feature_cache import FeatureCache
 
     data.demand_sound()
-    sense = _one_sense(data, agent)
+    sense = _one_sense(data)
+    place = agent.encoder_location(sense, encoder)
     made_split = not data.part("validation")
     if made_split:
         data = data.with_split(stratified_split(data, settings.validation_share, settings.seed))
@@ -103,13 +106,12 @@ def prepare(
         raise UserError(
             f"{data.source} leaves the {missing} split empty. Add rows, or name no splits at all."
         )
-    ground = Ground(agent, sense, train, own_encoder=encoder is None)
+    ground = Ground(agent, sense, train, own_encoder=encoder is None and sense in agent.bundle.senses)
     chosen, why = ground.choose(settings)
     settle(agent.bundle, agent.core, agent.plugins)
-    place = encoder or agent.bundle.senses[sense].encoder
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
-    sources, media = _numbered(examples, sense)
+    sources, media = _numbered(examples, sense, agent.plugins.modalities.get(sense))
     seen: Varied | CachedFeatures
     if settings.augment:
         seen = Varied(reader, model, sources, sum(len(media[at]) for at in range(len(train))))
@@ -121,7 +123,14 @@ def prepare(
     start = begin(ground, chosen, settings, model.d_encoder, n_features, known, why)
     rows = learn_rows(agent, sense, examples, media, int(cast("Any", start.adapter).n_tokens))
     keys = [str(key) for key in seen.keys]
-    task = Task(agent.core, rows[: len(train)], rows[len(train) :], seen, fingerprint(rows, keys))
+    task = Task(
+        agent.core,
+        rows[: len(train)],
+        rows[len(train) :],
+        seen,
+        fingerprint(rows, keys),
+        contrast=settings.contrast,
+    )
     split = {"train": [one.row for one in train], "validation": [one.row for one in validation]}
 
     def everything() -> Labelled:
@@ -130,24 +139,21 @@ def prepare(
     return Prepared(agent, sense, place, task, start, train, validation, split, made_split, everything)
 
 
-def _one_sense(data: LabelledSet, agent: Agent) -> str:
+def _one_sense(data: LabelledSet) -> str:
     if len(data.modalities) != 1:
         there = ", ".join(data.modalities) or "none"
         raise UserError(f"one adapter is trained at a time, for one modality; {data.source} has: {there}.")
-    sense = data.modalities[0]
-    if sense not in agent.modalities:
-        raise UserError(
-            f"bundle {agent.bundle.name!r} has no sense for {sense!r}. It has: {', '.join(agent.modalities)}."
-        )
-    return sense
+    return data.modalities[0]
 
 
-def _numbered(examples: Sequence[Example], sense: str) -> tuple[list[object], dict[int, list[int]]]:
-    """All media in order, and for each example the numbers of its own."""
+def _numbered(
+    examples: Sequence[Example], sense: str, modality: Modality | None
+) -> tuple[list[object], dict[int, list[int]]]:
+    """All media in order, as their modality looks at them, and for each example the numbers of its own."""
     sources: list[object] = []
     media: dict[int, list[int]] = {}
     for at, example in enumerate(examples):
-        own = list(example.media.get(sense, ()))
+        own = list(sources_asked(example.media.get(sense, ()), example.question, modality))
         media[at] = list(range(len(sources), len(sources) + len(own)))
         sources += own
     return sources, media

@@ -97,7 +97,8 @@ def gather(
 ) -> Gathered:
     """Check labelled data, split them, and encode their media through the feature cache.
 
-    encoder: another one of the same modality, by directory or hub id. split: row numbers of a split that was
+    encoder: another one of the same modality, by directory or hub id; where the bundle has no sense for it,
+    the one that the modality names unless given. split: row numbers of a split that was
     made before, in the place of a new one. progress(done, total) counts encoded inputs. Raises `UserError`
     for data that cannot be remembered, naming the row.
     """
@@ -105,7 +106,8 @@ def gather(
     from mmagent.feature_cache import FeatureCache, encode_cached
 
     data.demand_sound()
-    sense = _one_sense(data, agent)
+    sense = _one_sense(data)
+    place = agent.encoder_location(sense, encoder)
     made = not data.part("validation")
     if made:
         data = data.with_split(split or stratified_split(data, settings.validation_share, settings.seed))
@@ -131,8 +133,8 @@ def gather(
             "row out, or use another encoder."
         )
     material = Material(train, validation, pooled[: len(train)], pooled[len(train) :])
-    place = encoder or agent.bundle.senses[sense].encoder
-    return Gathered(agent, sense, place, encoder is None, data, material, seen, made)
+    own = encoder is None and sense in agent.bundle.senses
+    return Gathered(agent, sense, place, own, data, material, seen, made)
 
 
 def remember(
@@ -230,16 +232,11 @@ def _prefixes(gathered: Gathered, order: Sequence[int]) -> dict[int, list[Soft]]
     return found
 
 
-def _one_sense(data: LabelledSet, agent: Agent) -> str:
+def _one_sense(data: LabelledSet) -> str:
     if len(data.modalities) != 1:
         there = ", ".join(data.modalities) or "none"
         raise UserError(f"one modality is remembered at a time; {data.source} has: {there}.")
-    sense = data.modalities[0]
-    if sense not in agent.modalities:
-        raise UserError(
-            f"bundle {agent.bundle.name!r} has no sense for {sense!r}. It has: {', '.join(agent.modalities)}."
-        )
-    return sense
+    return data.modalities[0]
 
 
 def _same_media(examples: Sequence[Example], sense: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from mmagent.core import Soft
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
     from mmagent.agent import Agent
     from mmagent.compose import Composed
+    from mmagent.core import Core
     from mmagent.core.assemble import Row
 
     Kind = tuple[str | None, tuple[str, ...] | None, int]
 
-__all__ = ["LearnRow", "TrainExample", "fingerprint", "learn_rows"]
+__all__ = ["LearnRow", "TrainExample", "answered", "choice_terms", "fingerprint", "learn_rows"]
 
 
 class TrainExample(Protocol):
@@ -63,6 +65,7 @@ class LearnRow:
     media    per open place, which of the run's media stands there
     right    texts that count as right
     stop, drop   how a generated answer ends, and what is taken off its end
+    choices  ids of the answers to choose from, without their ends, the right one first; () for none
     """
 
     prompt: Row
@@ -71,6 +74,7 @@ class LearnRow:
     right: tuple[str, ...]
     stop: tuple[str, ...]
     drop: str
+    choices: tuple[tuple[int, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.target)
@@ -102,12 +106,12 @@ def learn_rows(
     """
     import torch
 
-    from mmagent.core.assemble import check_room, read, read_continuation
+    from mmagent.core.assemble import read
 
     core = agent.core
     blank = torch.zeros(n_tokens, core.d_core)
     prompts: dict[Kind, tuple[Composed, Row]] = {}
-    targets: dict[tuple[Kind, str], tuple[int, ...]] = {}
+    targets: dict[tuple[Kind, str], tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]] = {}
     rows = []
     for at, example in enumerate(examples):
         other = [name for name in example.media if name != modality]
@@ -123,18 +127,66 @@ def learn_rows(
             composed = agent.compose(Request(example.question, given, (), choices), modality, softs)
             prompts[kind] = composed, read(core, composed.prompt)
         composed, prompt = prompts[kind]
+        end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
+        spelled = partial(_spelled, core, prompt, composed, example.row, end)
         if (kind, example.answer) not in targets:
-            ids = read_continuation(core, prompt, composed.write_answer(example.answer))
-            end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
-            try:
-                check_room(core, [prompt.then((*ids, *end))], 0)
-            except UserError as error:
-                raise UserError(f"row {example.row}: {error}") from error
-            targets[kind, example.answer] = (*ids, *end)
-        target = targets[kind, example.answer]
+            offered = dict.fromkeys((example.answer, *choices)) if choices else ()
+            targets[kind, example.answer] = (*spelled(example.answer), *end), tuple(map(spelled, offered))
+        target, of_choice = targets[kind, example.answer]
         right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
-        rows.append(LearnRow(prompt, target, tuple(media[at]), right, composed.stop, composed.drop))
+        own = tuple(media[at])
+        rows.append(LearnRow(prompt, target, own, right, composed.stop, composed.drop, of_choice))
     return rows
+
+
+def _spelled(
+    core: Core, prompt: Row, composed: Composed, number: int, end: Sequence[int], answer: str
+) -> tuple[int, ...]:
+    """Ids of an answer after its prompt; raises `UserError` where the two and its end are too long."""
+    from mmagent.core.assemble import check_room, read_continuation
+
+    ids = read_continuation(core, prompt, composed.write_answer(answer))
+    try:
+        check_room(core, [prompt.then((*ids, *end))], 0)
+    except UserError as error:
+        raise UserError(f"row {number}: {error}") from error
+    return tuple(ids)
+
+
+def choice_terms(core: Core, prompts: Sequence[Row], rows: Sequence[LearnRow]) -> Tensor:
+    """How far each row's right choice is from being chosen, (B,): 0 where there is nothing to choose.
+
+    The cross-entropy of the right one under the distribution by which `ask` chooses, softmax over the mean
+    log-probability per token, times the target's tokens, so that it weighs what the target weighs. A
+    contrastive loss over given negatives, as in InfoNCE (van den Oord et al. 2018, eq. 4).
+    """
+    import torch
+
+    from mmagent.core.score import target_losses
+
+    at = [number for number, row in enumerate(rows) for _ in row.choices]
+    if not at:
+        return torch.zeros(len(rows), device=core.device)
+    ids = [choice for row in rows for choice in row.choices]
+    lengths = torch.tensor([len(one) for one in ids], device=core.device)
+    scores = -target_losses(core, [prompts[number] for number in at], ids) / lengths  # one for each choice
+    apart = iter(torch.split(scores, [len(row.choices) for row in rows if row.choices]))
+    nothing = scores.new_zeros(())
+    return torch.stack(
+        [-next(apart).log_softmax(0)[0] * len(row.target) if row.choices else nothing for row in rows]
+    )
+
+
+def answered(core: Core, rows: Sequence[LearnRow], prompts: Sequence[Row]) -> list[str]:
+    """What the core generates for these rows, in as many tokens as the longest right answer takes."""
+    longest = max(len(row.target) for row in rows)
+    out = [""] * len(rows)
+    for stop in sorted({row.stop for row in rows}):
+        at = [i for i, row in enumerate(rows) if row.stop == stop]
+        made = core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
+        for i, one in zip(at, made, strict=True):
+            out[i] = one.text
+    return out
 
 
 def _put(prefix: Tensor, medium: int) -> Soft:

@@ -138,6 +138,7 @@ def _write(
         prepared.agent.bundle,
         prepared.sense,
         encoder=prepared.encoder,
+        by_name=prepared.agent.plugins.modalities[prepared.sense].encoder,
         chosen=prepared.start.chosen,
         adapter=prepared.start.sense_adapter,
         core_adapter=prepared.start.core_adapter,

@@ -66,6 +66,12 @@ class Ground:
     examples: Sequence[Example]
     own_encoder: bool
 
+    @property
+    def entry(self) -> AdapterEntry | None:
+        """The adapter that the bundle keeps for the sense, if any."""
+        there = self.agent.bundle.senses.get(self.sense)
+        return None if there is None else there.adapter
+
     def choose(self, settings: TrainSettings) -> tuple[Chosen, str]:
         """The families that the settings name, and why where they leave it open. Raises `UserError`."""
         names, why = settings.adapter.split("+"), ""
@@ -78,8 +84,9 @@ class Ground:
         """The family for data that name none, and why.
 
         One question asked of all, and each answer given to two inputs or more: a probe over the answers
-        (`concepts`) learns most from few rows. Else the bundle's own family goes on learning, if the encoder
-        is its own; a fresh `prefix` serves the rest.
+        (`concepts`) learns most from few rows; so it does where a sense knows what is asked and there are two
+        answers. Else the bundle's own family goes on learning, if the encoder is its own; a fresh `prefix`
+        serves the rest.
         """
         n, families = len(self.examples), self.agent.plugins.adapters
         questions = {example.question for example in self.examples}
@@ -87,7 +94,10 @@ class Ground:
         alone = all(len(example.media.get(self.sense, ())) == 1 for example in self.examples)
         if len(questions) == 1 and alone and 2 <= len(answers) <= n / 2 and "concepts" in families:
             return "concepts", f"one question, {len(answers)} answers that come again and again"
-        entry = self.agent.bundle.senses[self.sense].adapter
+        modality = self.agent.plugins.modalities.get(self.sense)
+        if modality is not None and modality.asked and alone and len(answers) == 2 and "concepts" in families:
+            return "concepts", "two answers, and a sense that knows what is asked"
+        entry = self.entry
         if self.own_encoder and entry is not None:
             return entry.family, "the bundle's own family, for questions of many kinds"
         return "prefix", "for questions of many kinds and an encoder that the bundle does not know"
@@ -142,8 +152,7 @@ def _of_sense(
     """The sense's adapter: the bundle's own where it stays or fits, else fresh, else fitted."""
     import torch
 
-    agent, sense, family = ground.agent, ground.sense, chosen.sense
-    entry = agent.bundle.senses[sense].adapter
+    agent, sense, family, entry = ground.agent, ground.sense, chosen.sense, ground.entry
     if family is None and (entry is None or not ground.own_encoder):
         lack = f"has none for {sense!r}" if entry is None else "made it for its own encoder"
         raise UserError(

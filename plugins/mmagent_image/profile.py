@@ -151,7 +151,7 @@ def _add_windows(counts: _Counts, grey: NDArray[np.uint8]) -> None:
     counts.roughness += float(np.abs(_convolved(levels, NOISE)[smooth]).sum(dtype=np.float64))
 
 
-def _convolved(levels: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+def _convolved(levels: NDArray[np.float32], mask: NDArray[Any]) -> NDArray[np.float32]:
     """(h, w) through a 3 x 3 mask, (h - 2, w - 2)."""
     height, width = levels.shape[0] - 2, levels.shape[1] - 2
     total = np.zeros((height, width), np.float32)

@@ -88,6 +88,8 @@ def test_what_repeats_compresses_and_noise_does_not():
         noise.add(piece.tobytes())
     assert same.share < 0.01
     assert 0.99 < noise.share < 1.01
+    same.add(np.zeros((0, 3)))
+    assert same.tried == 100_000
     assert Deflated().share is None
 
 
