@@ -5,8 +5,8 @@
 Spoken digits (DATA/fsdd/train.parquet, four speakers): each speaker in turn is the test, the others are
 learned from; FOLDS/SPEAKER is an encoder trained without that one (train_audio.py --without SPEAKER), so
 neither the encoder nor the bundle ever heard the voice. Words spoken by text-to-speech programs in voices
-that are kept from every encoder (`apt-get install espeak-ng flite`), some that the encoder was trained on and some
-that it was not; and notes, noises and chirps.
+that are kept from every encoder (`apt-get install espeak-ng flite`), some that the encoder was trained on and
+some that it was not; and notes, noises and chirps.
 """
 
 from __future__ import annotations
