@@ -1,10 +1,11 @@
 """What the audio sense reaches on sounds whose makers it never heard, with controls and baselines beside.
 
-    python examples/senses/audio.py --data DATA --encoder ENCODER --folds FOLDS
+    python examples/senses/audio.py --data DATA --encoder ENCODER
 
 Spoken digits (DATA/fsdd/train.parquet, four speakers): each speaker in turn is the test, the others are
-learned from; FOLDS/SPEAKER is an encoder trained without that one (train_audio.py --without SPEAKER), so
-neither the encoder nor the bundle ever heard the voice. Words spoken by text-to-speech programs in voices
+learned from. ENCODER has heard none of them where it was trained on made sounds alone, as the embedded one
+was; of those trained on recordings beside, --folds names a folder with one for each speaker, trained without
+that one. Words spoken by text-to-speech programs in voices
 that are kept from every encoder (`apt-get install espeak-ng flite`), some that the encoder was trained on and
 some that it was not; and notes, noises and chirps.
 """
@@ -37,8 +38,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="the folder of the data sets")
-    parser.add_argument("--encoder", type=Path, required=True, help="for words, notes and noises")
-    parser.add_argument("--folds", type=Path, help="the folder of the encoders without one speaker each")
+    parser.add_argument("--encoder", required=True, help="a directory, a hub id, or builtin")
+    parser.add_argument("--folds", type=Path, help="a folder of encoders, each without one speaker")
     parser.add_argument("--speakers", nargs="+", default=SPEAKERS)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--only", default="", help="rows of the table whose name holds this")
@@ -66,7 +67,7 @@ def digits(given: argparse.Namespace) -> list[Scores]:
             }
             for one in recordings
         ]
-        return _measured(rows, given.folds / speaker, seed=at)
+        return _measured(rows, given.folds / speaker if given.folds else given.encoder, seed=at)
 
     return over(range(len(given.speakers)), run)
 
@@ -114,7 +115,7 @@ def _wav(wave: Any, rate: int) -> dict[str, Any]:
     return {"bytes": stream.getvalue(), "path": None}
 
 
-def _measured(rows: Sequence[Row], encoder: Path, seed: int) -> Scores:
+def _measured(rows: Sequence[Row], encoder: Path | str, seed: int) -> Scores:
     """A bundle trained on the rows of the split train, asked about those of the split test."""
     columns = {"audio": SOUND, "label": pa.string(), "split": pa.string()}
     with tempfile.TemporaryDirectory() as folder:
