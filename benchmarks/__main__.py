@@ -15,7 +15,7 @@ from benchmarks.report import page
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("RESULTS.md")
-SCRIPTS = ("startup", "cold_ask", "warm_generate", "batch", "episodes", "finetune", "padding", "growth")
+SCRIPTS = tuple("startup cold_ask warm_generate batch episodes finetune padding growth streaming".split())
 RANDOM = "random"
 OPTIONS = ("image", "runs", "dtype", "max_tokens")
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmagent.answer import Answer
+from mmagent.asked import asked_of
 from mmagent.compose import Composed, Composer, Options
 from mmagent.decoding import Decoder, Job, batches
 from mmagent.errors import UserError
@@ -105,6 +107,8 @@ class Agent:
             trust_remote_code=trust_remote_code,
         )
         before_use = None
+        if core is None:
+            opened.demand_same(opened.core, "core")
         if core is not None:
 
             def before_use() -> None:
@@ -331,19 +335,25 @@ class Agent:
         self._composer.check(options)
         jobs, errors = self._composed(requests, options, batch_size)
         found: dict[int, Answer | UserError] = {**errors}
-        for batch in batches(jobs, batch_size):
-            found.update(self._decoder.answer(batch, options, on_text))
+        for answers in self._decoder.answer_all(jobs, options, batch_size, on_text):
+            found.update(answers)
             if progress is not None:
                 progress(len(found), len(requests))
         if progress is not None and not jobs:
             progress(len(found), len(requests))
         return found
 
+    def _looked_at(self, request: Request) -> Request:
+        """The request with its media as a sense that knows what is asked sees them."""
+        media = asked_of(request.media, request.question, self._senses.modalities)
+        return request if media is request.media else replace(request, media=media)
+
     def _composed(
         self, requests: Sequence[Request], options: Options, batch_size: int
     ) -> tuple[list[Job], dict[int, UserError]]:
         """Perceive all media, a batch at a time, and make the prompts; errors by the request's index."""
         start = time.perf_counter()
+        requests = [self._looked_at(request) for request in requests]
         perceived = Perceived(self._senses, requests, batch_size)
         encode = (time.perf_counter() - start) / max(1, len(requests))
         jobs: list[Job] = []

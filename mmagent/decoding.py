@@ -55,6 +55,20 @@ class Decoder:
 
         return _in_halves(batch, run)
 
+    def answer_all(
+        self, jobs: Sequence[Job], options: Options, batch_size: int, on_text: OnText | None
+    ) -> Iterator[dict[int, Answer | UserError]]:
+        """Answer jobs in batches, several at once where none builds on what another one has read."""
+        from mmagent.workers import Workers
+
+        found = list(batches(jobs, batch_size))
+        apart = on_text is None and all(self._kept([job.composed for job in one]) is None for one in found)
+        if not apart or len(found) < 2:
+            yield from (self.answer(one, options, on_text) for one in found)
+            return
+        with Workers(self._core.device, len(found)) as workers:
+            yield from workers.map(lambda one: self.answer(one, options, None), found)
+
     def likelihood(self, batch: Sequence[Job], answers: Sequence[str]) -> dict[int, ChoiceScore | UserError]:
         """How probable each job's answer is, by the job's index, which is its place in `answers`, too."""
 

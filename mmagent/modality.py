@@ -28,6 +28,8 @@ class Modality:
     sniff       whether the first 4096 bytes of a file are of this kind
     encoder     what `Reader.load_encoder` is given where neither bundle nor user names an encoder, such as
                 `builtin`; "" where the modality has none of its own
+    asked       whether its reader also takes `mmagent.asked.Asked`, a source and what is asked of it, so that
+                its features may depend on the question
     """
 
     name: str
@@ -36,6 +38,7 @@ class Modality:
     extensions: tuple[str, ...]
     sniff: Callable[[bytes], bool]
     encoder: str = ""
+    asked: bool = False
 
 
 @dataclass

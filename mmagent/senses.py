@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mmagent.encoding import Encoding
 from mmagent.errors import UserError, did_you_mean
 from mmagent.joining import joined, joins_of
 from mmagent.memory import MemorySettings
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from mmagent.modality import Encoder, Features, Modality, Reader
     from mmagent.plugins import Plugins
     from mmagent.stored import StoredShots
+    from mmagent.workers import Workers
 
 __all__ = ["Percept", "Senses", "demand_own_core"]
 
@@ -113,22 +116,28 @@ class Senses:
         except UserError as error:
             return [error] * len(sources)
         found: list[Percept | UserError | None] = [None] * len(sources)
-        fresh = _Batch()
-        for at, source in enumerate(sources):
-            known = self._recall(modality, source)
-            if known is not None:
-                found[at] = known
-                continue
-            try:
-                fingerprint, raw = self._identified(modality, source)
-            except UserError as error:
-                found[at] = error
-                continue
-            self._remember_file(modality, source, fingerprint)
-            fresh.add(at, fingerprint, raw)
-            if len(fresh.raws) >= batch_size:
-                self._finish(modality, fresh, found)
-        self._finish(modality, fresh, found)
+        with Encoding(partial(self._made, modality), self._workers(len(sources), batch_size)) as encoding:
+            for at, source in enumerate(sources):
+                fingerprint, raw = self._seen_before(modality, source), None
+                if fingerprint is None or not (
+                    encoding.has(fingerprint) or self._known.get((modality, fingerprint))
+                ):
+                    try:
+                        fingerprint, raw = self._identified(modality, source)
+                    except UserError as error:
+                        found[at] = error
+                        continue
+                    self._remember_file(modality, source, fingerprint)
+                found[at] = self._known.get((modality, fingerprint))
+                if found[at] is None:
+                    encoding.add(at, fingerprint, raw)
+                if encoding.n_waiting >= batch_size:
+                    encoding.send()
+        for at, key in encoding.places:
+            found[at] = encoding.made[key]
+        for key, percept in encoding.made.items():
+            if isinstance(percept, Percept):
+                self._known.put((modality, key), percept)
         return cast("list[Percept | UserError]", found)
 
     def together(self, percepts: Sequence[Percept]) -> Sequence[Percept]:
@@ -142,6 +151,13 @@ class Senses:
 
         with torch.no_grad():
             return joined(percepts, speak)
+
+    def _workers(self, n_sources: int, batch_size: int) -> Workers:
+        """Several at work, unless what they make goes through a store, which takes one after the other."""
+        from mmagent.workers import Workers
+
+        tasks = -(-n_sources // max(1, batch_size))
+        return Workers(self._device, min(tasks, 1) if self._store is not None else tasks)
 
     def features(self, modality: str, sources: Sequence[object]) -> Features:
         """The encoder's features of a batch of sources; UserError for the first that cannot be read."""
@@ -229,6 +245,7 @@ class Senses:
         encoder = self._reader(modality).load_encoder(
             entry.encoder, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
         )
+        self._bundle.demand_same(entry.encoder, f"encoder for {modality}")
         adapter, adapter_id = None, ""
         if entry.adapter is not None:
             module = self._bundle.load_adapter(modality, self._plugins, encoder.d_encoder, self._d_core)
@@ -247,18 +264,6 @@ class Senses:
             return identified(source, reader)
         raw = reader.load(source)
         return reader.fingerprint(raw), raw
-
-    def _finish(self, modality: str, fresh: _Batch, found: list[Percept | UserError | None]) -> None:
-        """Encode the gathered inputs, each content once, and put what they became in their places."""
-        missing = [key for key in fresh.raws if self._known.get((modality, key)) is None]
-        made = self._made(modality, {key: fresh.raws[key] for key in missing}) if missing else {}
-        for at, key in fresh.places:
-            percept = made.get(key) or self._known.get((modality, key))
-            found[at] = percept
-        for key, percept in made.items():
-            if isinstance(percept, Percept):
-                self._known.put((modality, key), percept)
-        fresh.clear()
 
     def _made(self, modality: str, inputs: Mapping[str, Any]) -> dict[str, Percept | UserError]:
         """What inputs become, by their content, or why they cannot be read."""
@@ -298,11 +303,10 @@ class Senses:
             said = None if evidence is None else evidence[at].clone()
             yield Percept(modality, key, pooled[at].clone(), soft, said, joins)
 
-    def _recall(self, modality: str, source: object) -> Percept | None:
-        """What a file became before, if it has not changed since."""
+    def _seen_before(self, modality: str, source: object) -> str | None:
+        """The content of a file that was read before and has not changed since."""
         stamp = _stamp(modality, source)
-        fingerprint = self._files.get(stamp) if stamp else None
-        return self._known.get((modality, fingerprint)) if fingerprint else None
+        return self._files.get(stamp) if stamp else None
 
     def _remember_file(self, modality: str, source: object, fingerprint: str) -> None:
         stamp = _stamp(modality, source)
@@ -313,56 +317,33 @@ class Senses:
 def demand_own_core(bundle: Bundle, core: str | Path) -> None:
     """Raise UserError unless `core` has the very weights that the bundle's adapters were trained for.
 
-    Weights are compared by the checksums that the bundle lists; a core that the bundle only names by hub id
-    must be that one.
+    Weights are compared by the checksums that the bundle lists, of a core that it only names, too; where it
+    lists none, the core must have that name.
     """
-    from mmagent.files import sha256_of
+    from mmagent.outside import checksums
 
-    place = Path(core)
     inner = Path(bundle.core)
-    listed = {}
-    if inner.is_dir():
-        listed = {
-            name: file.sha256
-            for name, file in bundle.files.items()
-            if name.endswith(".safetensors") and (bundle.path / name).parent == inner
-        }
-    if listed and place.is_dir():
-        there = {sha256_of(file) for file in place.glob("*.safetensors")}
-        same = there == set(listed.values())
-    elif listed:
-        same = False
+    listed = bundle.outside.get(bundle.core) or {
+        Path(name).name: file for name, file in bundle.files.items() if (bundle.path / name).parent == inner
+    }
+    wanted = {file.sha256 for name, file in listed.items() if name.endswith(".safetensors")}
+    there = checksums(str(core)) if wanted else {}
+    if wanted:
+        same = wanted == {file.sha256 for name, file in there.items() if name.endswith(".safetensors")}
     else:
-        same = str(core) == bundle.core or not inner.is_dir()
-    if bundle.core_adapter is not None and not listed:
         same = str(core) == bundle.core
-    if not same and bundle.core_adapter is not None:
+    if same:
+        return
+    if bundle.core_adapter is not None:
         raise UserError(
             f"bundle {bundle.name!r} keeps an adapter ({bundle.core_adapter.family}) that was trained inside "
             f"of its own core, and {core} has other weights. Leave --core away."
         )
-    if not same:
-        senses = ", ".join(bundle.senses)
-        raise UserError(
-            f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
-            "other weights. Leave --core away, or ask in words alone, which any core can answer."
-        )
-
-
-class _Batch:
-    """Inputs that wait to be encoded, each content once."""
-
-    def __init__(self) -> None:
-        self.places: list[tuple[int, str]] = []
-        self.raws: dict[str, Any] = {}
-
-    def add(self, at: int, fingerprint: str, raw: Any) -> None:
-        self.places.append((at, fingerprint))
-        self.raws.setdefault(fingerprint, raw)
-
-    def clear(self) -> None:
-        self.places.clear()
-        self.raws.clear()
+    senses = ", ".join(bundle.senses)
+    raise UserError(
+        f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
+        "other weights. Leave --core away, or ask in words alone, which any core can answer."
+    )
 
 
 def _stamp(modality: str, source: object) -> tuple[str, str, int, int] | None:

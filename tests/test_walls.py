@@ -20,6 +20,8 @@ MAY_IMPORT = {
     "mmagent_adapters": {"mmagent"},
     "mmagent_tiny": {"mmagent"},
     "mmagent_image": {"mmagent"},
+    "mmagent_series": {"mmagent"},
+    "mmagent_video": {"mmagent"},
 }
 LIGHT = [
     "mmagent",
@@ -29,6 +31,7 @@ LIGHT = [
     "mmagent.entrypoints",
     "mmagent.errors",
     "mmagent.hookspecs",
+    "mmagent.inspection",
     "mmagent.modality",
     "mmagent.plugins",
     "mmagent.source",
@@ -45,6 +48,7 @@ LIGHT = [
     "mmagent_cli.eval",
     "mmagent_cli.eval_episodes",
     "mmagent_cli.failure",
+    "mmagent_cli.inspect_cmd",
     "mmagent_cli.options",
     "mmagent_cli.plugins_cmd",
     "mmagent_cli.progress",
@@ -52,7 +56,9 @@ LIGHT = [
     "mmagent_cli.table",
     "mmagent_cli.train",
     "mmagent_image",
+    "mmagent_series",
     "mmagent_tiny",
+    "mmagent_video",
 ]
 
 

@@ -170,6 +170,10 @@ def run(
         str | None,
         typer.Option("--dtype", metavar="DTYPE", help="float32, bfloat16 or float16.", show_default=False),
     ] = None,
+    load_in: Annotated[
+        str | None,
+        typer.Option("--load-in", metavar="8bit|4bit", help="Quantise the core.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Measure a bundle on labelled data, beside controls and baselines, and say what the number is worth."""
@@ -215,7 +219,7 @@ def run(
             names=names if episodes is None else None,
         )
     labelled.demand_sound()
-    agent = _wake(bundle, state, device, dtype)
+    agent = _wake(bundle, state, device, dtype, load_in)
     if episodes is not None:
         eval_episodes.run(agent, labelled, asked, out=out, as_json=as_json, command=_command(context))
         return
@@ -300,8 +304,8 @@ def _demand(bundle: str, out: Path | None, state: State) -> None:
         demand_place(out)
 
 
-def _wake(bundle: str, state: State, device: str | None, dtype: str | None) -> Agent:
+def _wake(bundle: str, state: State, device: str | None, dtype: str | None, load_in: str | None) -> Agent:
     with progress.patience(f"loading {bundle}"):
         from mmagent.agent import Agent
 
-        return Agent.load(bundle, device=device, dtype=dtype, plugins=state.plugins)
+        return Agent.load(bundle, device=device, dtype=dtype, load_in=load_in, plugins=state.plugins)

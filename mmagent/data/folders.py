@@ -11,7 +11,7 @@ from mmagent.data.labelled import SPLITS, split_name
 from mmagent.data.table import Cells, Table, joined
 from mmagent.errors import UserError
 from mmagent.modality import Modality
-from mmagent.sniff import hidden, recognise
+from mmagent.sniff import hidden, modality_of
 
 __all__ = ["LAYOUTS", "TABLES", "read_folder"]
 
@@ -71,7 +71,7 @@ def _classes(place: Path, modalities: Mapping[str, Modality], *, alone: bool = T
     for folder in folders:
         begun = len(rows)
         for file in _files(folder):
-            modality = _modality(file, modalities)
+            modality = modality_of(file, modalities)
             if modality is None:
                 skipped += 1
                 continue
@@ -136,17 +136,6 @@ def _files(folder: Path) -> Iterator[Path]:
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(root, name)
-
-
-def _modality(file: Path, modalities: Mapping[str, Modality]) -> str | None:
-    suffix = file.suffix.lower()
-    for name, modality in modalities.items():
-        if suffix in modality.extensions:
-            return name
-    try:
-        return recognise(file, modalities)
-    except OSError:
-        return None
 
 
 def _is_medium(entry: Path, modalities: Mapping[str, Modality]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmagent.asked import sources_asked
 from mmagent.errors import UserError
 from mmagent.evaluation.asking import DIGITS
 from mmagent.evaluation.baselines import (
@@ -48,8 +49,9 @@ def baseline_results(
 ) -> tuple[list[Result], list[str]]:
     """The baselines' answers to the rows of `like`, and why any is left out.
 
-    Where rows are asked different things, each question has a baseline of its own. Where a row has choices, a
-    baseline chooses among them, too. Raises UserError for media that cannot be read.
+    Where rows are asked different things, each question has a baseline of its own, unless the features know
+    what is asked. Where a row has choices, a baseline chooses among them, too. Raises UserError for media
+    that cannot be read.
     """
     notes: list[str] = []
     asked = {one.question for one in (*train, *examples)}
@@ -71,7 +73,7 @@ def baseline_results(
             continue
         fit = _baselines(seed)[name]
         try:
-            if len(asked) > 1:
+            if len(asked) > 1 and not _told_of_it(agent, examples):
                 questions = [[one.question or "" for one in rows] for rows in (train, examples)]
                 made = per_question(fit, (known, answers, questions[0]), (new, questions[1]))
             else:
@@ -99,7 +101,8 @@ def pooled_features(
 
     columns = []
     for modality in sorted({name for one in examples for name, sources in one.media.items() if sources}):
-        media = [one.media.get(modality, ()) for one in examples]
+        looks = agent.plugins.modalities.get(modality)
+        media = [sources_asked(one.media.get(modality, ()), one.question, looks) for one in examples]
         sources = [source for own in media for source in own]
         of = np.repeat(np.arange(len(examples)), [len(own) for own in media])
         reader, encoder = agent.encoder(modality)
@@ -124,6 +127,13 @@ def _filled(features: Floats, n_train: int) -> Floats:
     if not features.shape[1]:
         return np.zeros((len(features), 1))
     return np.where(np.isnan(features), np.nanmean(features[:n_train], axis=0), features)
+
+
+def _told_of_it(agent: Agent, examples: Sequence[Example]) -> bool:
+    """Whether the features know what is asked, so that one baseline learns from all questions together."""
+    known = agent.plugins.modalities
+    names = {name for one in examples for name, sources in one.media.items() if sources}
+    return all(name in known and known[name].asked for name in names)
 
 
 def _baselines(seed: int) -> Mapping[str, Callable[[Any, Sequence[str], Any], Predictions]]:

@@ -27,7 +27,7 @@ from mmagent.training.order import Order, passes, rate_share
 from mmagent.training.places import Seen, filled, with_fewer_senses
 from mmagent.training.precision import Passes
 from mmagent.training.processes import meet, new_accelerator, sum_gradients
-from mmagent.training.rows import LearnRow
+from mmagent.training.rows import LearnRow, answered, choice_terms
 from mmagent.training.settings import TrainSettings
 from mmagent.training.together import begin_alike, trained
 
@@ -60,6 +60,8 @@ class Task:
     fingerprint: str
     passes: Passes = field(default_factory=Passes)
     """How the core is passed through; `fine_tune` takes it from the settings."""
+    contrast: float = 0.0
+    """Weight of the choice loss, see `TrainSettings.contrast`."""
 
 
 @dataclass(frozen=True)
@@ -208,10 +210,11 @@ def _step(
 
 
 def row_losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
-    """Sum of the cross-entropy over each row's target tokens, (B,)."""
+    """Sum of the cross-entropy over each row's target tokens, and of its choice loss, (B,)."""
     prompts = filled(task.seen, adapter, rows, task.core.device)
     with task.passes.through(task.core):
-        return target_losses(task.core, prompts, [row.target for row in rows])
+        losses = target_losses(task.core, prompts, [row.target for row in rows])
+        return losses + task.contrast * choice_terms(task.core, prompts, rows) if task.contrast else losses
 
 
 @torch.no_grad()
@@ -253,7 +256,9 @@ def _judged(
         rows = [judged[at] for at in own[start : start + size]]
         sums[0] += float(row_losses(task, adapter, rows).sum())
         sums[1] += sum(len(row.target) for row in rows)
-        said = _said(task, adapter, rows)
+        prompts = filled(task.seen, adapter, rows, task.core.device)
+        with task.passes.through(task.core):
+            said = answered(task.core, rows, prompts)
         sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
     counts = accelerator.is_main_process or not task.core.sharded
     loss, tokens, right = meet(accelerator, *(one if counts else 0.0 for one in sums))
@@ -263,20 +268,6 @@ def _judged(
 def validate_rows(settings: TrainSettings, processes: int) -> int:
     """Rows that are validated at once: 64, or fewer where training takes few for want of memory."""
     return min(VALIDATE_BATCH, 4 * max(1, settings.batch_size // (settings.accumulate * processes)))
-
-
-def _said(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[str]:
-    """What the core generates for these rows, in as many tokens as the longest right answer takes."""
-    prompts = filled(task.seen, adapter, rows, task.core.device)
-    longest = max(len(row.target) for row in rows)
-    out = [""] * len(rows)
-    for stop in sorted({row.stop for row in rows}):
-        at = [i for i, row in enumerate(rows) if row.stop == stop]
-        with task.passes.through(task.core):
-            made = task.core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
-        for i, one in zip(at, made, strict=True):
-            out[i] = one.text
-    return out
 
 
 def _merit(one: History) -> tuple[float, float]:

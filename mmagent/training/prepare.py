@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from mmagent.asked import asked_of
 from mmagent.errors import UserError, did_you_mean
 from mmagent.training.augmenting import Varied
 from mmagent.training.loop import Task
@@ -130,7 +131,9 @@ def prepare(
         ground.choose(settings)  # an unknown family is told before anything is encoded
     settle(agent.bundle, agent.core, agent.plugins)
     examples = (*train, *validation)
-    sources, media = numbered([one.media for one in examples], list(places))
+    modalities = agent.plugins.modalities
+    looked_at = [asked_of(one.media, one.question, modalities) for one in examples]
+    sources, media = numbered(looked_at, list(places))
     seen: dict[str, Varied | CachedFeatures] = {}
     shapes: dict[str, tuple[int, int]] = {}
     for name in places:
@@ -217,7 +220,8 @@ def _task(
         [(name, features)] = seen.items()
         rows = learn_rows(agent, name, examples, media[name], int(cast("Any", adapter).n_tokens))
         keys = [str(key) for key in features.keys]
-        return Task(agent.core, rows[:n_train], rows[n_train:], features, fingerprint(rows, keys))
+        of = fingerprint(rows, keys)
+        return Task(agent.core, rows[:n_train], rows[n_train:], features, of, contrast=settings.contrast)
     every = SeveralSeen(cast("Any", seen))
     numbers = {
         at: [every.first(name) + number for name in sorted(seen) for number in media[name][at]]
@@ -226,7 +230,8 @@ def _task(
     n_tokens = cast("Several", adapter).n_tokens
     rows = rows_of_several(agent, n_tokens, examples, numbers, views=settings.modality_dropout > 0)
     keys = [str(key) for key in every.keys]
-    return Task(agent.core, rows[:n_train], rows[n_train:], every, fingerprint(rows, keys))
+    of = fingerprint(rows, keys)
+    return Task(agent.core, rows[:n_train], rows[n_train:], every, of, contrast=settings.contrast)
 
 
 def _demand_met(data: LabelledSet, train: Sequence[Example], senses: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,11 +21,21 @@ if TYPE_CHECKING:
 
     from mmagent.agent import Agent
     from mmagent.compose import Composed
+    from mmagent.core import Core
     from mmagent.core.assemble import Row
 
     Kind = tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]
+    Targets = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
 
-__all__ = ["LearnRow", "TrainExample", "fingerprint", "learn_rows", "rows_of_several"]
+__all__ = [
+    "LearnRow",
+    "TrainExample",
+    "answered",
+    "choice_terms",
+    "fingerprint",
+    "learn_rows",
+    "rows_of_several",
+]
 
 
 class TrainExample(Protocol):
@@ -64,6 +75,7 @@ class LearnRow:
     media    per open place, which of the run's media stands there;  senses  and of which modality it is
     right    texts that count as right
     stop, drop   how a generated answer ends, and what is taken off its end
+    choices  ids of the answers to choose from, without their ends, the right one first; () for none
     views    of a row with several modalities, the same without some of them: every choice that leaves one
     """
 
@@ -73,6 +85,7 @@ class LearnRow:
     right: tuple[str, ...]
     stop: tuple[str, ...]
     drop: str
+    choices: tuple[tuple[int, ...], ...] = ()
     senses: tuple[str, ...] = ()
     views: tuple[LearnRow, ...] = ()
 
@@ -151,7 +164,7 @@ class _Writer:
             name: Soft(torch.zeros(n, agent.core.d_core), "open place") for name, n in n_tokens.items()
         }
         self._prompts: dict[Kind, tuple[Composed, Row]] = {}
-        self._targets: dict[tuple[Kind, str], tuple[int, ...]] = {}
+        self._targets: dict[tuple[Kind, str], Targets] = {}
 
     def row(self, example: TrainExample, places: Sequence[tuple[str, int]]) -> LearnRow:
         """An example as the core reads it with these media: the modality and the run's number of each."""
@@ -162,11 +175,11 @@ class _Writer:
             self._prompts[kind] = self._prompt(example, choices, senses)
         composed, prompt = self._prompts[kind]
         if (kind, example.answer) not in self._targets:
-            self._targets[kind, example.answer] = self._target(example, composed, prompt)
-        target = self._targets[kind, example.answer]
+            self._targets[kind, example.answer] = self._spelt(example, composed, prompt)
+        target, of_choice = self._targets[kind, example.answer]
         right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
         numbers = tuple(number for _, number in places)
-        return LearnRow(prompt, target, numbers, right, composed.stop, composed.drop, senses)
+        return LearnRow(prompt, target, numbers, right, composed.stop, composed.drop, of_choice, senses)
 
     def _prompt(
         self, example: TrainExample, choices: tuple[str, ...] | None, senses: tuple[str, ...]
@@ -178,17 +191,63 @@ class _Writer:
         composed = self._agent.compose(Request(example.question, given, (), choices), senses, softs)
         return composed, read(self._agent.core, composed.prompt)
 
-    def _target(self, example: TrainExample, composed: Composed, prompt: Row) -> tuple[int, ...]:
-        from mmagent.core.assemble import check_room, read_continuation
-
+    def _spelt(self, example: TrainExample, composed: Composed, prompt: Row) -> Targets:
+        """Ids of the answer with its end, and of the choices without theirs, the right one first."""
         core = self._agent.core
-        ids = read_continuation(core, prompt, composed.write_answer(example.answer))
         end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
-        try:
-            check_room(core, [prompt.then((*ids, *end))], 0)
-        except UserError as error:
-            raise UserError(f"row {example.row}: {error}") from error
-        return (*ids, *end)
+        spelled = partial(_spelled, core, prompt, composed, example.row, end)
+        offered = dict.fromkeys((example.answer, *example.choices)) if example.choices else ()
+        return (*spelled(example.answer), *end), tuple(map(spelled, offered))
+
+
+def _spelled(
+    core: Core, prompt: Row, composed: Composed, number: int, end: Sequence[int], answer: str
+) -> tuple[int, ...]:
+    """Ids of an answer after its prompt; raises `UserError` where the two and its end are too long."""
+    from mmagent.core.assemble import check_room, read_continuation
+
+    ids = read_continuation(core, prompt, composed.write_answer(answer))
+    try:
+        check_room(core, [prompt.then((*ids, *end))], 0)
+    except UserError as error:
+        raise UserError(f"row {number}: {error}") from error
+    return tuple(ids)
+
+
+def choice_terms(core: Core, prompts: Sequence[Row], rows: Sequence[LearnRow]) -> Tensor:
+    """How far each row's right choice is from being chosen, (B,): 0 where there is nothing to choose.
+
+    The cross-entropy of the right one under the distribution by which `ask` chooses, softmax over the mean
+    log-probability per token, times the target's tokens, so that it weighs what the target weighs. A
+    contrastive loss over given negatives, as in InfoNCE (van den Oord et al. 2018, eq. 4).
+    """
+    import torch
+
+    from mmagent.core.score import target_losses
+
+    at = [number for number, row in enumerate(rows) for _ in row.choices]
+    if not at:
+        return torch.zeros(len(rows), device=core.device)
+    ids = [choice for row in rows for choice in row.choices]
+    lengths = torch.tensor([len(one) for one in ids], device=core.device)
+    scores = -target_losses(core, [prompts[number] for number in at], ids) / lengths  # one for each choice
+    apart = iter(torch.split(scores, [len(row.choices) for row in rows if row.choices]))
+    nothing = scores.new_zeros(())
+    return torch.stack(
+        [-next(apart).log_softmax(0)[0] * len(row.target) if row.choices else nothing for row in rows]
+    )
+
+
+def answered(core: Core, rows: Sequence[LearnRow], prompts: Sequence[Row]) -> list[str]:
+    """What the core generates for these rows, in as many tokens as the longest right answer takes."""
+    longest = max(len(row.target) for row in rows)
+    out = [""] * len(rows)
+    for stop in sorted({row.stop for row in rows}):
+        at = [i for i, row in enumerate(rows) if row.stop == stop]
+        made = core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
+        for i, one in zip(at, made, strict=True):
+            out[i] = one.text
+    return out
 
 
 def _put(prefix: Tensor, medium: int) -> Soft:

@@ -42,6 +42,9 @@ class TrainSettings:
     """Peak of the learning rate."""
     warmup: float = 0.1
     """Share of all steps over which the learning rate rises to its peak; after it, a cosine to nothing."""
+    contrast: float = 0.0
+    """Weight of the choice loss beside the answer's own, for examples with choices: the right one against the
+    others, as `ask --choices` scores them."""
     weight_decay: float = 0.01
     """Decoupled weight decay (AdamW), on matrices only."""
     clip: float = 1.0
@@ -82,6 +85,7 @@ class TrainSettings:
             ),
             "learning_rate": (0 < self.learning_rate <= 1000, "more than 0 and at most 1000"),
             "warmup": (0 <= self.warmup <= 1, "from 0 to 1"),
+            "contrast": (self.contrast >= 0, "0 or more"),
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
             "clip": (self.clip > 0, "more than 0"),
             "patience": (self.patience >= 0, "0 or more"),

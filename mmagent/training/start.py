@@ -89,8 +89,9 @@ class Ground:
         """The family for data that name none, and why.
 
         One question asked of all, each answer given to two inputs or more, and none of them unknown to this
-        sense: a probe over the answers (`concepts`) learns most from few rows. Else the bundle's own family
-        goes on learning, if the encoder is its own; a fresh `prefix` serves the rest.
+        sense: a probe over the answers (`concepts`) learns most from few rows; so it does where a sense knows
+        what is asked and there are two answers. Else the bundle's own family goes on learning, if the encoder
+        is its own; a fresh `prefix` serves the rest.
         """
         n, families = len(self.examples), self.agent.plugins.adapters
         questions = {example.question for example in self.examples}
@@ -105,6 +106,9 @@ class Ground:
             and "concepts" in families
         ):
             return "concepts", f"one question, {len(answers)} answers that come again and again"
+        modality = self.agent.plugins.modalities.get(self.sense)
+        if modality is not None and modality.asked and alone and len(answers) == 2 and "concepts" in families:
+            return "concepts", "two answers, and a sense that knows what is asked"
         entry = self.entry
         if self.own_encoder and entry is not None:
             return entry.family, "the bundle's own family, for questions of many kinds"

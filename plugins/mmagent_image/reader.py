@@ -19,10 +19,12 @@ from mmagent.errors import UserError, did_you_mean
 from mmagent.sniff import starts_like
 from mmagent_image import image_format
 from mmagent_image.pixels import from_array, to_rgb
+from mmagent_image.stored import KEY
 
 if TYPE_CHECKING:
     import torch
 
+    from mmagent.profile import Profile
     from mmagent_image.encoder import ImageEncoder
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -39,9 +41,9 @@ class ImageReader:
         Raises `UserError` for what is missing, unreadable, damaged or no picture.
         """
         if isinstance(source, Image.Image):
-            return to_rgb(source)
+            return _made_of(source.info.get(KEY, source), to_rgb(source))
         if isinstance(source, np.ndarray):
-            return from_array(source)
+            return _made_of(source, from_array(source))
         if isinstance(source, bytes | bytearray | memoryview):
             return decode(bytes(source), "the data")
         if isinstance(source, str) and source == "-":
@@ -72,6 +74,12 @@ class ImageReader:
         from mmagent_image.vary import vary
 
         return vary(raw, seed)
+
+    def profile(self, raw: Image.Image) -> Profile:
+        """What is in the picture, and how it was stored."""
+        from mmagent_image.profile import profile
+
+        return profile(raw)
 
     def load_encoder(
         self,
@@ -131,7 +139,7 @@ def decode(data: bytes, name: str) -> Image.Image:
             warnings.simplefilter("ignore")  # about metadata and about pictures that are large but allowed
             with Image.open(BytesIO(data), formats=FORMATS) as image:
                 image.load()
-                return to_rgb(image, name)
+                return _made_of(data, to_rgb(image, name))
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise UserError(
@@ -149,6 +157,12 @@ def decode(data: bytes, name: str) -> Image.Image:
             f"{name} is a {kind} picture that is damaged or cut off ({error or type(error).__name__}). "
             "Copy it again."
         ) from error
+
+
+def _made_of(source: object, picture: Image.Image) -> Image.Image:
+    """The picture, which remembers what it was made of, so that its profile can tell how it was stored."""
+    picture.info = {KEY: source}
+    return picture
 
 
 def _binary(content: Any) -> bytes:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mmagent.plugins import load_plugins
+
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "startup": 1,
@@ -21,6 +23,7 @@ FIGURES = {
     "finetune": 3,
     "padding": 6,
     "growth": 3,
+    "streaming": 2 * len({"audio", "series", "table"} & set(load_plugins().modalities)),
 }
 
 

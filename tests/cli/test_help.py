@@ -26,6 +26,7 @@ OPTIONS = """--image --shot --shots --memory --choices --bundle --core --prompt 
         ["ask", "--help"],
         ["plugins"],
         ["bundles", "--help"],
+        ["inspect", "--help"],
         ["data", "check", "--help"],
         ["train", "--help"],
         ["eval", "--help"],

@@ -1,0 +1,102 @@
+"""How many frames an animated picture holds and how long each stands, from its blocks alone.
+
+Nothing is decoded: a file of a hundred thousand frames is known in a moment. Sources: GIF89a specification,
+sections 18 to 27; PNG third edition, section 11.3.6; WebP container specification, "Animation".
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+__all__ = ["Header", "read_header"]
+
+UNSAID = 0.1  # seconds that a frame stands whose file says 0, as browsers have it
+STILL = 0.0
+
+
+@dataclass
+class Header:
+    """What the blocks of an animated picture say.
+
+    delays  seconds that each frame stands
+    whole   whether the last block ends where it says it does
+    """
+
+    width: int = 0
+    height: int = 0
+    delays: list[float] = field(default_factory=list)
+    whole: bool = True
+
+
+def read_header(kind: str, data: bytes) -> Header:
+    """The header of a GIF, WebP or PNG; blocks that are cut off end it, and it is not whole."""
+    header = Header()
+    try:
+        {"GIF": _gif, "WebP": _webp, "PNG": _png}[kind](data, header)
+    except (IndexError, struct.error):
+        header.whole = False
+    return header
+
+
+def _gif(data: bytes, header: Header) -> None:
+    header.width, header.height, flags = struct.unpack_from("<HHB", data, 6)
+    at, delay = 13 + _table(flags), 0
+    while at < len(data) and data[at] != 0x3B:
+        kind = data[at]
+        if kind == 0x21:  # an extension; F9 is the one that has the delay
+            if data[at + 1] == 0xF9:
+                delay = struct.unpack_from("<H", data, at + 4)[0]
+            at = _blocks(data, at + 2)
+        elif kind == 0x2C:
+            at = _blocks(data, at + 11 + _table(data[at + 9]))
+            header.delays.append(delay / 100 or UNSAID)
+            delay = 0
+        else:  # bytes behind the last block, which decoders pass over
+            return
+    header.whole = at < len(data)
+
+
+def _table(flags: int) -> int:
+    """Bytes of a colour table."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _blocks(data: bytes, at: int) -> int:
+    """The place behind a chain of sub-blocks."""
+    while size := data[at]:
+        at += size + 1
+    return at + 1
+
+
+def _png(data: bytes, header: Header) -> None:
+    at, last = 8, b""
+    frames = 0
+    while at < len(data):
+        size, last = struct.unpack_from(">I4s", data, at)
+        if last == b"IHDR":
+            header.width, header.height = struct.unpack_from(">II", data, at + 8)
+        elif last == b"acTL":
+            frames = struct.unpack_from(">I", data, at + 8)[0]
+        elif last == b"fcTL":
+            above, below = struct.unpack_from(">HH", data, at + 28)
+            header.delays.append(above / (below or 100) or UNSAID)
+        at += size + 12
+    header.delays = header.delays or [STILL]
+    header.whole = last == b"IEND" and at == len(data) and (not frames or len(header.delays) == frames)
+
+
+def _webp(data: bytes, header: Header) -> None:
+    end = 8 + struct.unpack_from("<I", data, 4)[0]
+    at = 12
+    while at < min(end, len(data)):
+        name, size = struct.unpack_from("<4sI", data, at)
+        if name == b"VP8X":
+            header.width, header.height = (
+                1 + int.from_bytes(data[at + start : at + start + 3], "little") for start in (12, 15)
+            )
+        elif name == b"ANMF":
+            header.delays.append(int.from_bytes(data[at + 20 : at + 23], "little") / 1000 or UNSAID)
+        at += 8 + size + size % 2
+    header.delays = header.delays or [STILL]
+    header.whole = at <= len(data) + 1 and end <= len(data)
