@@ -301,18 +301,26 @@ class Agent:
         return percept.soft
 
     def compose(
-        self, request: Request, modality: str, prefixes: Sequence[Soft], *, prompt: str | None = None
+        self,
+        request: Request,
+        modality: str | Sequence[str],
+        prefixes: Sequence[Soft],
+        *,
+        prompt: str | None = None,
     ) -> Composed:
         """What the core reads for a request whose media are given as prefixes already, shots aside.
 
-        Training and inspection see through this the very prompt that `ask` makes. `prompt`: a template that
-        is used in any case. Raises UserError.
+        modality: of all prefixes, or of each, in the order of `request.in_order`. Training and inspection see
+        through this the very prompt that `ask` makes. `prompt`: a template that is used in any case. Raises
+        UserError.
         """
         import torch
 
         from mmagent.senses import Percept
 
-        percepts = [Percept(modality, soft.key, torch.zeros(0), soft) for soft in prefixes]
+        of_each = [modality] * len(prefixes) if isinstance(modality, str) else modality
+        empty = torch.zeros(0)
+        percepts = [Percept(one, soft.key, empty, soft) for one, soft in zip(of_each, prefixes, strict=True)]
         return self._composer.compose(request, percepts, None, Options(memory=False, prompt=prompt))
 
     def _answers(

@@ -6,7 +6,6 @@ kept by its content, so shots that come back with every question cost nothing th
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.encoding import Encoding
 from mmagent.errors import UserError, did_you_mean
+from mmagent.joining import joined, joins_of
 from mmagent.memory import MemorySettings
+from mmagent.percept import Kept, Percept
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from mmagent.adapter import Adapter
     from mmagent.bundle import Bundle
-    from mmagent.core import Soft
     from mmagent.feature_store import FeatureStore
+    from mmagent.joining import Joining
     from mmagent.modality import Encoder, Features, Modality, Reader
     from mmagent.plugins import Plugins
     from mmagent.stored import StoredShots
@@ -33,28 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENCODE_BATCH", "Percept", "Senses", "demand_own_core"]
 
-KEPT_BYTES = 256 * 2**20  # percepts kept in memory
 ENCODE_BATCH = 32  # inputs that one worker encodes at a time
-
-
-@dataclass(frozen=True, eq=False)
-class Percept:
-    """What one input became.
-
-    pooled  (d_encoder,) on the CPU, for the shot memory
-    soft    its prefix in the prompt; None where the sense has no adapter
-    """
-
-    modality: str
-    fingerprint: str
-    pooled: Tensor
-    soft: Soft | None
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory it takes."""
-        tensors = [self.pooled] + ([self.soft.embeds] if self.soft is not None else [])
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 @dataclass(frozen=True)
@@ -88,7 +68,7 @@ class Senses:
         self._readers: dict[str, Reader] = {}
         self._awake: dict[str, _Sense] = {}
         self._stored: dict[str, StoredShots] = {}
-        self._known = _Kept()
+        self._known = Kept()
         self._files: dict[tuple[str, str, int, int], str] = {}
         self._store: FeatureStore | None = None
 
@@ -159,6 +139,18 @@ class Senses:
             if isinstance(percept, Percept):
                 self._known.put((modality, key), percept)
         return cast("list[Percept | UserError]", found)
+
+    def together(self, percepts: Sequence[Percept]) -> Sequence[Percept]:
+        """The percepts of one question: those of senses that were trained together speak of all of them."""
+        if len({percept.modality for percept in percepts if percept.joins}) < 2:
+            return percepts
+        import torch
+
+        def speak(modality: str, evidence: Tensor) -> Tensor:
+            return cast("Joining", self._wake(modality).adapter).spoken(evidence.to(self._device))
+
+        with torch.no_grad():
+            return joined(percepts, speak)
 
     def _workers(self, n_sources: int, batch_size: int) -> Workers:
         """Several at work, unless what they make goes through a store, which takes one after the other."""
@@ -300,14 +292,16 @@ class Senses:
 
         sense = self._wake(modality)
         pooled = features.pooled.float().cpu()  # (B, d_encoder)
-        prefixes = None
+        prefixes, evidence, joins = None, None, joins_of(sense.adapter)
         if sense.adapter is not None:
-            whole = (part.to(self._device) for part in (features.values, features.mask, features.pooled))
+            whole = [part.to(self._device) for part in (features.values, features.mask, features.pooled)]
             prefixes = sense.adapter(*whole)  # (B, k, d_core)
+            evidence = cast("Joining", sense.adapter).evidence(*whole).cpu() if joins else None  # (B, e)
         for at, key in enumerate(keys):
             name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}"
             soft = None if prefixes is None else Soft(prefixes[at].clone(), name)
-            yield Percept(modality, key, pooled[at].clone(), soft)
+            said = None if evidence is None else evidence[at].clone()
+            yield Percept(modality, key, pooled[at].clone(), soft, said, joins)
 
     def _seen_before(self, modality: str, source: object) -> str | None:
         """The content of a file that was read before and has not changed since."""
@@ -350,26 +344,6 @@ def demand_own_core(bundle: Bundle, core: str | Path) -> None:
         f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
         "other weights. Leave --core away, or ask in words alone, which any core can answer."
     )
-
-
-class _Kept:
-    """Percepts by modality and content; those used longest ago go when there are too many."""
-
-    def __init__(self) -> None:
-        self._percepts: OrderedDict[tuple[str, str], Percept] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: tuple[str, str]) -> Percept | None:
-        found = self._percepts.get(key)
-        if found is not None:
-            self._percepts.move_to_end(key)
-        return found
-
-    def put(self, key: tuple[str, str], percept: Percept) -> None:
-        self._percepts[key] = percept
-        self._bytes += percept.n_bytes
-        while self._bytes > KEPT_BYTES and len(self._percepts) > 1:
-            self._bytes -= self._percepts.popitem(last=False)[1].n_bytes
 
 
 def _stamp(modality: str, source: object) -> tuple[str, str, int, int] | None:

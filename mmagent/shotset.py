@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mmagent.errors import UserError
 from mmagent.memory import AnswerCodec, MemorySettings, ShotMemory, Vote
-from mmagent.request import Request, Shot
+from mmagent.request import Request, Shot, in_order
 from mmagent.senses import Percept, Senses
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Perceived:
     def __init__(self, senses: Senses, requests: Sequence[Request], batch_size: int) -> None:
         self._found: dict[tuple[str, int], Percept | UserError] = {}
         self._sets: dict[int, ShotSet] = {}
-        self._stored_of = senses.stored
+        self._stored_of, self._together = senses.stored, senses.together
         sources: dict[str, dict[int, object]] = {}
         seen: set[int] = set()
         for request in requests:
@@ -151,19 +151,18 @@ class Perceived:
                 ((modality, key), percept) for key, percept in zip(items_by_id, percepts, strict=True)
             )
 
-    def of(self, request: Request) -> tuple[list[Percept], ShotSet | None]:
+    def of(self, request: Request) -> tuple[Sequence[Percept], ShotSet | None]:
         """What a request and its shots became; raises the error of the first that could not be read."""
         return self._percepts(request), self._shot_set(request)
 
-    def _percepts(self, of: Request | Shot) -> list[Percept]:
+    def _percepts(self, of: Request | Shot) -> Sequence[Percept]:
         percepts = []
-        for modality, items in of.media.items():
-            for item in items:
-                found = self._found[modality, id(item)]
-                if isinstance(found, UserError):
-                    raise found
-                percepts.append(found)
-        return percepts
+        for modality, item in in_order(of.media):
+            found = self._found[modality, id(item)]
+            if isinstance(found, UserError):
+                raise found
+            percepts.append(found)
+        return self._together(percepts)
 
     def _shot_set(self, request: Request) -> ShotSet | None:
         if not request.shots:

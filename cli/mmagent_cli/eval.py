@@ -24,7 +24,12 @@ __all__ = ["add", "tell"]
 CONTROLS = "blind,shuffled,oracle"
 BASELINES = "majority,nearest,logistic,memory"
 NO_PART = ("out", "as_json")  # of what the numbers hang on
-NO_EPISODES = {"shots": "0", "baselines": BASELINES, "judge": None}  # options that episodes have no use for
+NO_EPISODES = {
+    "senses": None,
+    "shots": "0",
+    "baselines": BASELINES,
+    "judge": None,
+}  # options that episodes have no use for
 EPISODES_ALONE = {"induction": False, "count": 500}
 
 
@@ -74,6 +79,15 @@ def run(
             "--split",
             metavar="NAME",
             help="The rows to answer; else test, else validation, else all.",
+            show_default=False,
+        ),
+    ] = None,
+    senses: Annotated[
+        str | None,
+        typer.Option(
+            "--senses",
+            metavar="A,B",
+            help="Give the media of these modalities alone: image or image,audio.",
             show_default=False,
         ),
     ] = None,
@@ -164,10 +178,18 @@ def run(
 ) -> None:
     """Measure a bundle on labelled data, beside controls and baselines, and say what the number is worth."""
     state: State = context.obj
-    given = {"shots": shots, "baselines": baselines, "judge": judge, "induction": induction, "count": count}
+    given = {
+        "senses": senses,
+        "shots": shots,
+        "baselines": baselines,
+        "judge": judge,
+        "induction": induction,
+        "count": count,
+    }
     _demand_fitting(episodes, memory, names, given)
     asked: dict[str, Any] = {"split": split, "seed": seed}
     if episodes is None:
+        asked |= {} if senses is None else {"senses": _words(senses)}
         asked |= {"shots": _numbers(shots), "controls": _words(controls), "baselines": _words(baselines)}
         asked |= {"judge": judge, "memory": memory is Memory.on, "shot_choice": shot_choice.value}
     columns = parse_columns(column or [])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mel_augment import Augment
+from safetensors import safe_open
+from safetensors.torch import save_file
 from spoken_words import DIGITS, WORDS, plan, say, tones
 from torch import Tensor, nn
 
@@ -144,67 +147,89 @@ class Learner(nn.Module):
         return logits
 
 
-def train(given: argparse.Namespace) -> None:
-    """AdamW, one cycle of the learning rate, cross-entropy; the state beside the encoder until it is done."""
-    pool = Pool(given.work, given.data, given.without)
-    network = (
-        SoundEncoder.load(given.start, device=torch.device("cpu"), dtype=torch.float32).network
-        if given.start
-        else SoundNetwork(NetworkConfig())
-    )
-    learner = Learner(network.requires_grad_(True), len(pool.labels)).train()
-    print(
-        f"{ {kind: len(rows) for kind, rows in pool.kinds.items()} }, {len(pool.labels)} labels, "
-        f"{sum(p.numel() for p in network.parameters()):,} parameters",
-        flush=True,
-    )
-    optimiser = torch.optim.AdamW(learner.parameters(), lr=given.rate, weight_decay=0.02)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, given.rate, given.steps, pct_start=0.15)
-    state, done = given.out / "state.pt", 0
-    if state.exists():
-        kept = torch.load(state, weights_only=True)
-        learner.load_state_dict(kept["learner"])
-        optimiser.load_state_dict(kept["optimiser"])
-        cycle.load_state_dict(kept["cycle"])
-        done = kept["done"]
-    until, begun = time.monotonic() + 60 * given.minutes, time.monotonic()
-    loss_sum = right = seen = 0.0
-    while done < given.steps and time.monotonic() < until:
-        rng = torch.Generator().manual_seed(given.seed * 1_000_003 + done)
-        spectra, wanted = pool.draw(BATCH, np.random.default_rng([given.seed, done]))
-        logits = learner(Augment(FRAMES, rng)(spectra))
+class Training:
+    """A learner and its optimiser, kept in one file of tensors while it runs."""
+
+    def __init__(self, learner: Learner, given: argparse.Namespace) -> None:
+        self.learner, self.given, self.done = learner, given, 0
+        self.optimiser = torch.optim.AdamW(learner.parameters(), weight_decay=0.02)
+        self.place = given.out / "training.safetensors"
+
+    def step(self, mel: Tensor, wanted: Tensor) -> tuple[float, float]:
+        """One step of AdamW; the loss and the share that was right."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.given.rate * pace(self.done / self.given.steps)
+        logits = self.learner(mel)
         loss = F.cross_entropy(logits, wanted, label_smoothing=0.05)
-        optimiser.zero_grad()
+        self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(learner.parameters(), 2.0)
-        optimiser.step()
-        cycle.step()
-        done += 1
-        loss_sum, right, seen = (
-            loss_sum + loss.item(),
-            right + (logits.argmax(1) == wanted).sum().item(),
-            seen + 1,
-        )
-        if done % 50 == 0:
-            print(
-                f"step {done}: loss {loss_sum / seen:.3f}, right {right / seen / BATCH:.3f}, "
-                f"{time.monotonic() - begun:.0f} s",
-                flush=True,
-            )
-            loss_sum = right = seen = 0.0
-    SoundEncoder(network).save(given.out)
-    if done < given.steps:
-        torch.save(
-            {
-                "learner": learner.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "cycle": cycle.state_dict(),
-                "done": done,
-            },
-            state,
-        )
-        raise SystemExit(3)
-    state.unlink(missing_ok=True)
+        nn.utils.clip_grad_norm_(self.learner.parameters(), 2.0)
+        self.optimiser.step()
+        self.done += 1
+        return loss.item(), (logits.argmax(1) == wanted).float().mean().item()
+
+    def keep(self) -> None:
+        """Write the state aside, then in its place."""
+        tensors = {f"learner.{name}": tensor for name, tensor in self.learner.state_dict().items()}
+        for number, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in moments.items()}
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        staged = self.place.with_suffix(".new")
+        save_file(tensors, staged, metadata={"done": str(self.done)})
+        staged.replace(self.place)
+
+    def go_on(self) -> None:
+        """Take up the state that is there."""
+        if not self.place.exists():
+            return
+        with safe_open(self.place, "pt") as kept:
+            self.done = int(kept.metadata()["done"])
+            tensors = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
+        own = {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("learner.")}
+        self.learner.load_state_dict(own)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser."):
+                _, number, moment = name.split(".")
+                state.setdefault(int(number), {})[moment] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+
+
+def pace(share: float) -> float:
+    """The learning rate over a training: up for a seventh, then down along a cosine."""
+    rise = 0.15
+    if share < rise:
+        return share / rise + 0.02
+    return 0.5 + 0.5 * math.cos(math.pi * (share - rise) / (1 - rise))
+
+
+def train(given: argparse.Namespace) -> None:
+    """Cross-entropy on augmented sounds; steps are told every 50, and kept."""
+    until = time.monotonic() + 60 * given.minutes
+    pool = Pool(given.work, given.data, given.without)
+    network = SoundNetwork(NetworkConfig())
+    if given.start:
+        network = SoundEncoder.load(given.start, device=torch.device("cpu"), dtype=torch.float32).network
+    learner = Learner(network.requires_grad_(True), len(pool.labels)).train()
+    counts = ", ".join(f"{len(rows)} {kind}" for kind, rows in pool.kinds.items())
+    print(f"{counts}; {len(pool.labels)} labels", flush=True)
+    training = Training(learner, given)
+    training.go_on()
+    told: list[tuple[float, float]] = []
+    while training.done < given.steps and time.monotonic() < until:
+        rng = torch.Generator().manual_seed(given.seed * 1_000_003 + training.done)
+        spectra, wanted = pool.draw(BATCH, np.random.default_rng([given.seed, training.done]))
+        told.append(training.step(Augment(FRAMES, rng)(spectra), wanted))
+        if training.done % 50 == 0:
+            loss, right = np.mean(told, axis=0)
+            print(f"step {training.done}: loss {loss:.3f}, right {right:.3f}", flush=True)
+            told.clear()
+            training.keep()
+    if training.done < given.steps:
+        training.keep()
+        raise SystemExit("stopped; call again to go on")
+    SoundEncoder(network.eval()).save(given.out)
+    training.place.unlink(missing_ok=True)
     print(f"{given.out} is trained", flush=True)
 
 

@@ -9,11 +9,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING, Protocol
 
 from mmagent.core import Soft
 from mmagent.errors import UserError
-from mmagent.request import Request
+from mmagent.request import Request, in_order
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,9 +24,18 @@ if TYPE_CHECKING:
     from mmagent.core import Core
     from mmagent.core.assemble import Row
 
-    Kind = tuple[str | None, tuple[str, ...] | None, int]
+    Kind = tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]
+    Targets = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
 
-__all__ = ["LearnRow", "TrainExample", "answered", "choice_terms", "fingerprint", "learn_rows"]
+__all__ = [
+    "LearnRow",
+    "TrainExample",
+    "answered",
+    "choice_terms",
+    "fingerprint",
+    "learn_rows",
+    "rows_of_several",
+]
 
 
 class TrainExample(Protocol):
@@ -62,10 +72,11 @@ class LearnRow:
 
     prompt   the tokens before the answer, with open places where prefixes stand
     target   ids of the answer and of its end
-    media    per open place, which of the run's media stands there
+    media    per open place, which of the run's media stands there;  senses  and of which modality it is
     right    texts that count as right
     stop, drop   how a generated answer ends, and what is taken off its end
     choices  ids of the answers to choose from, without their ends, the right one first; () for none
+    views    of a row with several modalities, the same without some of them: every choice that leaves one
     """
 
     prompt: Row
@@ -75,6 +86,8 @@ class LearnRow:
     stop: tuple[str, ...]
     drop: str
     choices: tuple[tuple[int, ...], ...] = ()
+    senses: tuple[str, ...] = ()
+    views: tuple[LearnRow, ...] = ()
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.target)
@@ -101,42 +114,90 @@ def learn_rows(
 
     media: for each example, by its place, the run's numbers of its media in order. Raises `UserError` naming
     the row for an example with media of another modality, and for one longer than the core reads.
-
-    Rows that ask the same share one prompt, so neither time nor memory is spent on it again.
     """
-    import torch
-
-    from mmagent.core.assemble import read
-
-    core = agent.core
-    blank = torch.zeros(n_tokens, core.d_core)
-    prompts: dict[Kind, tuple[Composed, Row]] = {}
-    targets: dict[tuple[Kind, str], tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]] = {}
-    rows = []
-    for at, example in enumerate(examples):
+    for example in examples:
         other = [name for name in example.media if name != modality]
         if other:
             raise UserError(
                 f"row {example.row} has {other[0]!r} media; this adapter is for {modality!r} alone."
             )
+    return rows_of_several(agent, {modality: n_tokens}, examples, media, views=False)
+
+
+def rows_of_several(
+    agent: Agent,
+    n_tokens: Mapping[str, int],
+    examples: Sequence[TrainExample],
+    media: Mapping[int, Sequence[int]],
+    *,
+    views: bool,
+) -> list[LearnRow]:
+    """Tokenise examples with media of several modalities; `n_tokens` soft tokens for one of each.
+
+    media: for each example, by its place, the run's numbers of its media in the order of `in_order`. views:
+    whether rows are also made without some of their modalities. Raises `UserError` naming the row for one
+    that is longer than the core reads.
+    """
+    writer = _Writer(agent, n_tokens)
+    rows = []
+    for at, example in enumerate(examples):
+        senses = [name for name, _ in in_order(example.media)]
+        places = list(zip(senses, media[at], strict=True))
+        made = writer.row(example, places)
+        kinds = sorted(set(senses))
+        if views and len(kinds) > 1:
+            chosen = (kept for size in range(1, len(kinds)) for kept in combinations(kinds, size))
+            fewer = [[place for place in places if place[0] in kept] for kept in chosen]
+            made = replace(made, views=tuple(writer.row(example, one) for one in fewer))
+        rows.append(made)
+    return rows
+
+
+class _Writer:
+    """Makes rows; those that ask the same share one prompt: neither time nor memory is spent on it twice."""
+
+    def __init__(self, agent: Agent, n_tokens: Mapping[str, int]) -> None:
+        import torch
+
+        self._agent = agent
+        self._blank = {
+            name: Soft(torch.zeros(n, agent.core.d_core), "open place") for name, n in n_tokens.items()
+        }
+        self._prompts: dict[Kind, tuple[Composed, Row]] = {}
+        self._targets: dict[tuple[Kind, str], Targets] = {}
+
+    def row(self, example: TrainExample, places: Sequence[tuple[str, int]]) -> LearnRow:
+        """An example as the core reads it with these media: the modality and the run's number of each."""
+        senses = tuple(name for name, _ in places)
         choices = tuple(example.choices) if example.choices else None
-        kind = example.question, choices, len(media[at])
-        if kind not in prompts:
-            softs = [Soft(blank, "open place")] * len(media[at])
-            given = {modality: example.media.get(modality, ())}
-            composed = agent.compose(Request(example.question, given, (), choices), modality, softs)
-            prompts[kind] = composed, read(core, composed.prompt)
-        composed, prompt = prompts[kind]
+        kind = example.question, choices, senses
+        if kind not in self._prompts:
+            self._prompts[kind] = self._prompt(example, choices, senses)
+        composed, prompt = self._prompts[kind]
+        if (kind, example.answer) not in self._targets:
+            self._targets[kind, example.answer] = self._spelt(example, composed, prompt)
+        target, of_choice = self._targets[kind, example.answer]
+        right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
+        numbers = tuple(number for _, number in places)
+        return LearnRow(prompt, target, numbers, right, composed.stop, composed.drop, of_choice, senses)
+
+    def _prompt(
+        self, example: TrainExample, choices: tuple[str, ...] | None, senses: tuple[str, ...]
+    ) -> tuple[Composed, Row]:
+        from mmagent.core.assemble import read
+
+        given = {name: example.media[name] for name in senses}
+        softs = [self._blank[name] for name in senses]
+        composed = self._agent.compose(Request(example.question, given, (), choices), senses, softs)
+        return composed, read(self._agent.core, composed.prompt)
+
+    def _spelt(self, example: TrainExample, composed: Composed, prompt: Row) -> Targets:
+        """Ids of the answer with its end, and of the choices without theirs, the right one first."""
+        core = self._agent.core
         end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
         spelled = partial(_spelled, core, prompt, composed, example.row, end)
-        if (kind, example.answer) not in targets:
-            offered = dict.fromkeys((example.answer, *choices)) if choices else ()
-            targets[kind, example.answer] = (*spelled(example.answer), *end), tuple(map(spelled, offered))
-        target, of_choice = targets[kind, example.answer]
-        right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
-        own = tuple(media[at])
-        rows.append(LearnRow(prompt, target, own, right, composed.stop, composed.drop, of_choice))
-    return rows
+        offered = dict.fromkeys((example.answer, *example.choices)) if example.choices else ()
+        return (*spelled(example.answer), *end), tuple(map(spelled, offered))
 
 
 def _spelled(

@@ -63,6 +63,8 @@ class TrainSettings:
     """Keep less of each layer and compute it anew in the backward pass: less memory, more time."""
     augment: bool = False
     """Vary the examples at random in every step, as their modality does; features are then not cached."""
+    modality_dropout: float = 0.3
+    """Chance of each sense of a row to be missing in a step, where rows have several; one is always left."""
     keep: bool = True
     """Start from the bundle's own adapter where it is of this family and shape; else from fresh weights."""
     tune_keys: bool = False
@@ -89,6 +91,7 @@ class TrainSettings:
             "patience": (self.patience >= 0, "0 or more"),
             "key_epochs": (self.key_epochs >= 1, "at least 1"),
             "validations": (self.validations >= 1, "at least 1"),
+            "modality_dropout": (0 <= self.modality_dropout < 1, "at least 0 and below 1"),
             "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "validation_share": (0 < self.validation_share < 1, "between 0 and 1"),
         }

@@ -55,5 +55,6 @@ def register_modalities(register: Callable[[Modality], None]) -> None:
             reader="mmagent_audio.reader:AudioReader",
             extensions=(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
             sniff=sniff,
+            encoder="builtin",
         )
     )

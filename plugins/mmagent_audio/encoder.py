@@ -20,7 +20,7 @@ from torch import Tensor
 from mmagent.errors import UserError
 from mmagent.modality import Features
 from mmagent_audio.melspec import HOP, N_MELS, RATE, WINDOW, log_mel
-from mmagent_audio.network import EDGE, RANGE, NetworkConfig, SoundNetwork, levelled
+from mmagent_audio.network import EDGE, RANGE, Cepstrum, NetworkConfig, SoundNetwork, levelled
 from mmagent_audio.resample import resampled
 from mmagent_audio.sound import Sound
 
@@ -40,7 +40,7 @@ class SoundEncoder:
     window's segments, averaged over windows, keeps their order.
     """
 
-    def __init__(self, network: SoundNetwork) -> None:
+    def __init__(self, network: SoundNetwork | Cepstrum) -> None:
         self.network = network.eval().requires_grad_(False)
         config = network.config
         self.d_encoder = config.n_segments * config.d_segment + N_FIGURES
@@ -82,7 +82,9 @@ class SoundEncoder:
     def id(self) -> str:
         """sha256 over weights, sizes and what is done before them."""
         front = (RATE, HOP, WINDOW, N_MELS, RANGE, EDGE, WINDOW_SECONDS, N_FIGURES)
-        digest = hashlib.sha256(f"{MODEL_TYPE} 1 {front} {self.network.config}\n".encode())
+        digest = hashlib.sha256(
+            f"{MODEL_TYPE} 1 {type(self.network).__name__} {front} {self.network.config}\n".encode()
+        )
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
@@ -93,15 +95,19 @@ class SoundEncoder:
 
         Raises `UserError` for a sound that turns out to be damaged.
         """
-        weight = next(self.network.parameters())
         if not batch:
-            nothing = torch.zeros(0, self.d_encoder, device=weight.device)
+            nothing = torch.zeros(0, self.d_encoder, device=self._weight.device)
             return Features(nothing.unsqueeze(1)[:, :0], nothing[:, :0].bool(), nothing)
         made: dict[int, Features] = {}  # the same sound, given several times, is encoded once
         for sound in batch:
             if id(sound) not in made:
                 made[id(sound)] = self._one(sound)
         return joined([made[id(sound)] for sound in batch])
+
+    @property
+    def _weight(self) -> Tensor:
+        """A tensor where and as the network computes."""
+        return next(iter(self.network.state_dict().values()))
 
     @torch.no_grad()
     def _one(self, sound: Sound) -> Features:
@@ -115,7 +121,7 @@ class SoundEncoder:
 
     def _windows(self, pieces: Sequence[Tensor]) -> Tensor:
         """Features (windows, n_segments, d_encoder) of windows of one length."""
-        weight = next(self.network.parameters())
+        weight = self._weight
         mel = torch.stack([log_mel(piece) for piece in pieces])  # (B, N_MELS, T)
         heard = levelled(mel)
         edged = torch.nn.functional.pad(heard, (EDGE, EDGE), value=-RANGE / 40)

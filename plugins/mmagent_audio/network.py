@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from mmagent_audio.melspec import N_MELS
 
-__all__ = ["EDGE", "NetworkConfig", "SoundNetwork", "levelled"]
+__all__ = ["EDGE", "Cepstrum", "NetworkConfig", "SoundNetwork", "levelled"]
 
 RANGE = 70.0  # dB below the loudest point of a window are heard
 EDGE = 8  # frames of silence put before and after a window
 EPSILON = 1e-3
+HEARD, SOFTNESS = 1.25, 0.15  # of 20 dB: a frame so far below the loudest counts by a half, and how sharply
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,37 @@ class SoundNetwork(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """(B, N_MELS, T) to (B, n_segments, d_segment)."""
         out = self.out(self.time(self.mix(self.plane(mel.unsqueeze(1)).flatten(1, 2))))  # (B, d + 1, T / 2)
-        return self._segments(out[:, :-1], torch.sigmoid(out[:, -1]))
+        return segments(out[:, :-1], torch.sigmoid(out[:, -1]), self.config.n_segments)
 
-    def _segments(self, frames: Tensor, activity: Tensor) -> Tensor:
-        """Means of frames (B, d, T) over stretches of equal activity (B, T), overlapping by a half."""
-        gone = (activity.cumsum(1) - activity / 2) / activity.sum(1, keepdim=True)  # (B, T) in 0..1
-        n = self.config.n_segments
-        centres = torch.arange(n, device=frames.device, dtype=frames.dtype) + 0.5
-        near = (1 - (gone.unsqueeze(1) * n - centres[:, None]).abs()).clamp(min=0)  # (B, n, T)
-        weight = near * activity.unsqueeze(1)
-        weight = weight / (weight.sum(2, keepdim=True) + EPSILON)
-        return weight @ frames.transpose(1, 2)
+
+class Cepstrum(nn.Module):
+    """The same without training: cepstral coefficients of each frame, its loudness as its activity."""
+
+    basis: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = NetworkConfig(channels=(0, 0), width=0, dilations=(), d_segment=20)
+        band, order = torch.arange(N_MELS) + 0.5, torch.arange(self.config.d_segment)
+        self.register_buffer(
+            "basis", torch.cos(torch.pi / N_MELS * order[:, None] * band) * (2 / N_MELS) ** 0.5
+        )
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, N_MELS, T) to (B, n_segments, d_segment)."""
+        loudness = mel.amax(1)
+        below = loudness.amax(1, keepdim=True) - loudness  # of 20 dB
+        return segments(self.basis @ mel, torch.sigmoid((HEARD - below) / SOFTNESS), self.config.n_segments)
+
+
+def segments(frames: Tensor, activity: Tensor, n: int) -> Tensor:
+    """Means (B, n, d) of frames (B, d, T) over stretches of equal activity (B, T) that overlap by a half."""
+    gone = (activity.cumsum(1) - activity / 2) / activity.sum(1, keepdim=True)  # (B, T) in 0..1
+    centres = torch.arange(n, device=frames.device, dtype=frames.dtype) + 0.5
+    near = (1 - (gone.unsqueeze(1) * n - centres[:, None]).abs()).clamp(min=0)  # (B, n, T)
+    weight = near * activity.unsqueeze(1)
+    weight = weight / (weight.sum(2, keepdim=True) + EPSILON)
+    return weight @ frames.transpose(1, 2)
 
 
 def levelled(mel: Tensor) -> Tensor:

@@ -101,9 +101,8 @@ class PretrainedEncoder:
             total, count = total + made.sum(0), count + len(made)
             if not parts:
                 together = max(1, math.ceil(n_windows * len(made) / MOST))
-            parts += (
-                [group.mean(0, keepdim=True) for group in made.split(together)] if together > 1 else [made]
-            )
+            groups = made.tensor_split(math.ceil(len(made) / together))
+            parts.append(torch.stack([group.mean(0) for group in groups]) if together > 1 else made)
         values = torch.cat(parts).unsqueeze(0)
         mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
         return Features(values, mask, (total / count).unsqueeze(0))

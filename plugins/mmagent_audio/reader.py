@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmagent.data.arrow import Stored
 from mmagent.errors import UserError, did_you_mean
 from mmagent.sniff import starts_like
 from mmagent_audio import sound_format
@@ -148,9 +149,11 @@ def _head(content: str | bytes) -> tuple[bytes, int]:
 
 def _kept(stream: Any) -> bytes | str:
     """What a stream holds: bytes where it is short, the path of a temporary file where it is long."""
-    data = stream.read(KEPT + 1)
+    data = stream.read() if isinstance(stream, Stored) else stream.read(KEPT + 1)
     if not isinstance(data, bytes):
         raise UserError("the open file gives text, not bytes. Open it with mode 'rb'.")
+    if isinstance(stream, Stored):
+        return data
     return data if len(data) <= KEPT else _spooled(data, stream)
 
 

@@ -19,11 +19,19 @@ from mmagent_audio.sound import from_array
 CPU, FLOAT = torch.device("cpu"), torch.float32
 
 
-def test_a_batch_gives_what_each_sound_gives_alone(encoder: Any, tone: Callable[..., Any]) -> None:
+@pytest.fixture(params=["random", "builtin"])
+def either(request: pytest.FixtureRequest, encoder: Any) -> Any:
+    """The random encoder, and the one that needs no weights."""
+    if request.param == "random":
+        return encoder
+    return AudioReader().load_encoder("builtin", device=CPU, dtype=FLOAT)
+
+
+def test_a_batch_gives_what_each_sound_gives_alone(either: Any, tone: Callable[..., Any]) -> None:
     sounds = [from_array(tone(300 * k, seconds=s), 8000) for k, s in ((1, 0.3), (2, 7.3), (3, 0.001))]
-    together = encoder.encode(sounds)
+    together = either.encode(sounds)
     for row, sound in enumerate(sounds):
-        alone = encoder.encode([sound])
+        alone = either.encode([sound])
         n = alone.values.shape[1]
         assert torch.equal(together.pooled[row], alone.pooled[0])
         assert torch.equal(together.values[row, :n], alone.values[0])
@@ -32,16 +40,17 @@ def test_a_batch_gives_what_each_sound_gives_alone(encoder: Any, tone: Callable[
     assert len({tuple(row.tolist()) for row in together.pooled}) == 3
 
 
-def test_shapes_and_windows(encoder: Any, tone: Callable[..., Any]) -> None:
-    made = encoder.encode([from_array(tone(seconds=2.9), 8000), from_array(tone(seconds=7.5), 8000)])
-    n = encoder.network.config.n_segments
-    assert made.values.shape == (2, 4 * n, encoder.d_encoder)  # windows of 2, 2, 2 and 1.5 s
+def test_shapes_and_windows(either: Any, tone: Callable[..., Any]) -> None:
+    made = either.encode([from_array(tone(seconds=2.9), 8000), from_array(tone(seconds=7.5), 8000)])
+    n = either.network.config.n_segments
+    assert made.values.shape == (2, 4 * n, either.d_encoder)  # windows of 2, 2, 2 and 1.5 s
     assert made.mask.sum(1).tolist() == [n, 4 * n]
     assert made.pooled.dtype == torch.float32
-    assert encoder.encode([]).pooled.shape == (0, encoder.d_encoder)
+    assert either.encode([]).pooled.shape == (0, either.d_encoder)
 
 
-def test_pooled_keeps_the_order_of_time(encoder: Any, tone: Callable[..., Any]) -> None:
+def test_pooled_keeps_the_order_of_time(tone: Callable[..., Any]) -> None:
+    encoder = AudioReader().load_encoder("builtin", device=CPU, dtype=FLOAT)
     low, high = tone(250, seconds=0.3), tone(2500, seconds=0.3)
     n, own = encoder.network.config.n_segments, encoder.d_encoder - N_FIGURES
     there, back = (

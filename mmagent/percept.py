@@ -1,0 +1,59 @@
+"""What one input became in a sense, and how much of that is kept in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmagent.core import Soft
+
+__all__ = ["Kept", "Percept"]
+
+KEPT_BYTES = 256 * 2**20  # percepts kept in memory
+
+
+@dataclass(frozen=True, eq=False)
+class Percept:
+    """What one input became.
+
+    pooled  (d_encoder,) on the CPU, for the shot memory
+    soft    its prefix in the prompt; None where the sense has no adapter
+    evidence, joins  what it adds to that of other senses (e,), on the CPU, and which they are (`joining`)
+    """
+
+    modality: str
+    fingerprint: str
+    pooled: Tensor
+    soft: Soft | None
+    evidence: Tensor | None = None
+    joins: tuple[str, ...] = ()
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory it takes."""
+        tensors = [self.pooled] + ([self.soft.embeds] if self.soft is not None else [])
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class Kept:
+    """Percepts by modality and content; those used longest ago go when there are too many."""
+
+    def __init__(self) -> None:
+        self._percepts: OrderedDict[tuple[str, str], Percept] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: tuple[str, str]) -> Percept | None:
+        found = self._percepts.get(key)
+        if found is not None:
+            self._percepts.move_to_end(key)
+        return found
+
+    def put(self, key: tuple[str, str], percept: Percept) -> None:
+        self._percepts[key] = percept
+        self._bytes += percept.n_bytes
+        while self._bytes > KEPT_BYTES and len(self._percepts) > 1:
+            self._bytes -= self._percepts.popitem(last=False)[1].n_bytes
