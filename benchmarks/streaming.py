@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ QUICK = {"audio": 20, "series": 5_000, "table": 5_000}
 def measure(given: Namespace) -> list[Figure]:
     """Two figures for each of these senses that is installed."""
     plugins = load_plugins()
-    senses = [name for name in KINDS if name in plugins.modalities]
+    senses = [name for name in given.sense or KINDS if name in plugins.modalities]
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -104,7 +104,11 @@ def _with_senses(name: str, senses: Sequence[str], folder: Path, plugins: Plugin
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as ``python -m benchmarks.streaming``."""
-    return script(__doc__ or "", measure, arguments)
+    return script(__doc__ or "", measure, arguments, more=_more)
+
+
+def _more(parser: ArgumentParser) -> None:
+    parser.add_argument("--sense", action="append", choices=KINDS, help="one of them alone; repeatable")
 
 
 if __name__ == "__main__":

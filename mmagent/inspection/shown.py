@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["number", "rows", "text"]
 
-WIDEST = 44  # names longer than this do not push the column of values further
+WIDEST = 50  # names longer than this do not push the column of values further
 UNKNOWN = "–"  # also what does not apply
 
 Row = tuple[str, str]
