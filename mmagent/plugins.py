@@ -65,13 +65,17 @@ class PluginProblem(NamedTuple):
 
 
 class PluginInfo(NamedTuple):
-    """One row of ``mmagent plugins``; `state` is ``ok``, ``out`` or ``slow (1.2 s)``."""
+    """One row of ``mmagent plugins``; `state` is ``ok``, ``out`` or ``slow (1.2 s)``.
+
+    module  what its entry point names
+    """
 
     name: str
     version: str
     distribution: str
     state: str
     brings: tuple[str, ...]
+    module: str = ""
 
 
 class _Candidate:
@@ -133,8 +137,17 @@ class Plugins:
                 state = f"slow ({one.seconds:.1f} s)"
             brings = tuple(f"{_kind(thing)} {thing.name}" for thing in one.brings)
             brings += tuple(f"command {name}" for name in one.commands)
-            rows.append(PluginInfo(one.entry.name, one.entry.version, one.entry.distribution, state, brings))
+            told = (one.entry.name, one.entry.version, one.entry.distribution, state, brings)
+            rows.append(PluginInfo(*told, one.entry.value))
         return rows
+
+    def bringer(self, modality: str) -> PluginInfo:
+        """The plugin that brings a modality. Raises KeyError where none does."""
+        wanted = self.modalities[modality]
+        at = next(
+            at for at, one in enumerate(self._candidates) if any(wanted is thing for thing in one.brings)
+        )
+        return self.listing()[at]
 
     def resolve(self, dotted: str) -> Any:
         """Import what a plugin named by dotted path, ``"package.module:attribute"``.
