@@ -1,8 +1,8 @@
 """Whether a modality keeps what mmagent relies on: one list of checks, for the command and for pytest.
 
-`mmagent plugins check` makes them. A `Subject` is a modality with some inputs; every check looks at it from one
-side and passes, fails with a sentence, or is skipped with a reason. `mmagent.testing.ModalitySuite` is the
-same list as a test class.
+`mmagent plugins check` makes them. A `Subject` is a modality with some inputs; every check looks at it from
+one side and passes, fails with a sentence, or is skipped with a reason. `mmagent.testing.ModalitySuite` has
+the same list as a test class.
 """
 
 from __future__ import annotations

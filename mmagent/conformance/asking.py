@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -70,11 +70,9 @@ def _agent(subject: Subject, *, again: bool = False) -> Agent:
     target = subject.folder / "bundle"
     if not target.exists():
         _write(subject)
-    known: Any = vars(subject)
-    if again or "_agent" not in known:
-        known["_agent"] = Agent.load(target, device="cpu", dtype="float32", plugins=subject.plugins)
-    agent: Agent = known["_agent"]
-    return agent
+    if again or "agent" not in subject.kept:
+        subject.kept["agent"] = Agent.load(target, device="cpu", dtype="float32", plugins=subject.plugins)
+    return cast("Agent", subject.kept["agent"])
 
 
 def _write(subject: Subject) -> None:

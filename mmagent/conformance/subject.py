@@ -32,6 +32,7 @@ class Subject:
     wrong        more sources that the reader must refuse
     location     the encoder that is checked; "" where none is known
     invariances  by a name for people, what must not change a feature
+    kept         what one check leaves for another
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Subject:
         self.modality, self.plugins = modality, plugins
         self.wrong = tuple(wrong)
         self.location = encoder or modality.encoder or _encoder_of_a_bundle(modality.name, plugins)
+        self.kept: dict[str, Any] = {}
         self._samples = tuple(samples)
         self._invariances = dict(invariances or {})
         self._folder = tempfile.TemporaryDirectory(prefix=f"mmagent-{modality.name}-")
