@@ -1,4 +1,4 @@
-"""``mmagent --help`` with twenty strangers' plugins, and with all senses of ours, against the same without."""
+"""``mmagent --help`` with twenty strangers' plugins, and with our own senses, against the same without."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def measure(given: Namespace) -> list[Figure]:
 
 
 def make_strangers(place: Path) -> None:
-    """Plugins as `mmagent plugins new` writes them and pip installs them: compiled, with a name and a version."""
+    """Plugins as `mmagent plugins new` writes them and pip installs them: compiled, and with metadata."""
     from mmagent.scaffold import write_plugin
 
     for at in range(STRANGERS):
@@ -53,7 +53,7 @@ def make_strangers(place: Path) -> None:
 
 
 def hide_senses(place: Path) -> None:
-    """A copy of mmagent's own entry points, without the senses; being first on the path, it is the one read."""
+    """A copy of mmagent's own entry points without the senses; first on the path, it is the one read."""
     from mmagent.entrypoints import find_entry_points
     from mmagent.plugins import load_plugins
 
