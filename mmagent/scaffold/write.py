@@ -56,7 +56,7 @@ def write_plugin(
     package = f"mmagent_{name}"
     distribution = package.replace("_", "-")
     folder = directory or Path(distribution)
-    description = " ".join(description.split()).rstrip(".") or DESCRIPTION
+    description = " ".join("".join(filter(_shown, description)).split()).rstrip(" .") or DESCRIPTION
     _check_folder(folder)
     values = {
         "name": name,
@@ -65,6 +65,7 @@ def write_plugin(
         "distribution": distribution,
         "title": "".join(part.capitalize() for part in name.split("_")),
         "description": description,
+        "docstring": description.replace("\\", "/").replace('"', "'"),
         "quoted": json.dumps(description, ensure_ascii=False),  # a string in Python and in TOML alike
         "version": __version__,
     }
@@ -109,6 +110,11 @@ def _own_packages() -> Iterable[str]:
     for name in ("adapters", "tiny", "prompts", "cli"):
         if f"mmagent_{name}" in sys.modules or importlib.util.find_spec(f"mmagent_{name}"):
             yield f"mmagent_{name}"
+
+
+def _shown(character: str) -> bool:
+    """Whether a character may stand in one line of text."""
+    return character.isprintable() or character.isspace()
 
 
 def _check_folder(folder: Path) -> None:

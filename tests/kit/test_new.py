@@ -17,10 +17,10 @@ from mmagent_cli.app import main
 
 def refusal(name: str, place: Path, taken: dict[str, str] | None = None) -> str:
     """Why nothing is written; and nothing is."""
-    before = sorted(place.parent.iterdir())
+    before = sorted(place.parent.glob("*"))
     with pytest.raises(UserError) as caught:
         write_plugin(name, place, taken=taken)
-    assert sorted(place.parent.iterdir()) == before
+    assert sorted(place.parent.glob("*")) == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -73,7 +73,7 @@ def test_the_command_writes_and_says_what_to_do(
 
 
 def test_every_file_is_whole_and_says_its_name(tmp_path: Path) -> None:
-    made = write_plugin("heat_map", tmp_path / "new", description='the "true" heat \\ cold.')
+    made = write_plugin("heat_map", tmp_path / "new", description='the """true""" heat \\ cold\x00\n.')
     assert {path.relative_to(made.folder).as_posix() for path in made.folder.rglob("*.*")} >= set(made.files)
     for name in made.files:
         text = (made.folder / name).read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_every_file_is_whole_and_says_its_name(tmp_path: Path) -> None:
             tomllib.loads(text)
     project = tomllib.loads((made.folder / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["mmagent"] == {"heat_map": "mmagent_heat_map"}
-    assert project["description"] == 'the "true" heat \\ cold'
+    assert project["description"] == 'the """true""" heat \\ cold'
 
 
 def test_it_is_there_at_once(thermal: Path, capsys: pytest.CaptureFixture[str]) -> None:
