@@ -9,6 +9,7 @@ import torch
 from mmagent.agent import Agent
 from mmagent.bundle import Bundle
 from mmagent.conformance.check import Failed, Skipped, demand
+from mmagent.conformance.encoding import TOLERANCE, difference
 from mmagent.conformance.subject import Subject
 from mmagent.core import Soft
 from mmagent.errors import UserError
@@ -24,7 +25,8 @@ def gradient(subject: Subject) -> str:
     core, features = subject.core, subject.features
     torch.manual_seed(0)
     adapter = torch.nn.Linear(subject.encoder.d_encoder, N_TOKENS * core.d_core)
-    soft = adapter(features.pooled / features.pooled.abs().max().clamp(min=1)).view(-1, N_TOKENS, core.d_core)
+    scale = features.pooled.abs().max().clamp(min=1)
+    soft = (adapter(features.pooled) / scale).view(-1, N_TOKENS, core.d_core)
     prompts = [[f"{subject.modality.name}: ", Soft.of(row), " Answer:"] for row in soft]
     core.loss(prompts, ["yes\n"] * len(prompts)).backward()
     grad = adapter.weight.grad
@@ -44,10 +46,8 @@ def round_trip(subject: Subject) -> str:
     name, samples = subject.modality.name, list(subject.samples)
     found = agent.features(name, samples).pooled
     rows = len(samples)
-    demand(
-        torch.equal(found, subject.features.pooled[:rows]),
-        "features of the sense in a bundle differ from those of its encoder.",
-    )
+    apart = difference(found, subject.features.pooled[:rows])
+    demand(apart <= TOLERANCE, f"features of a bundle's sense differ from its encoder's by {apart:.1e}.")
     answers = [agent.ask(QUESTION, max_tokens=4, **{name: sample}) for sample in samples[:2]]
     again = _agent(subject, again=True).ask(QUESTION, max_tokens=4, **{name: samples[0]})
     demand(again.text == answers[0].text, "a bundle that is opened again answers something else.")

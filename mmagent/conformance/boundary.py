@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from pathlib import Path
 
 from mmagent.conformance.check import Failed, demand
 from mmagent.conformance.subject import Subject, python_beside
@@ -89,7 +90,7 @@ def recognised(subject: Subject) -> str:
     """sniff knows the first bytes of every sample; their suffixes are among those that are declared."""
     modality, others = subject.modality, set()
     for file in subject.files:
-        head = file.read_bytes()[:HEAD]
+        head = _head(file)
         by_suffix = file.suffix.lower() in modality.extensions
         demand(
             modality.sniff(head) or by_suffix,
@@ -99,8 +100,13 @@ def recognised(subject: Subject) -> str:
             if other is not modality and (file.suffix.lower() in other.extensions or other.sniff(head)):
                 others.add(name)
     demand(
-        any(modality.sniff(file.read_bytes()[:HEAD]) for file in subject.files),
+        any(modality.sniff(_head(file)) for file in subject.files),
         "`sniff` recognises none of the samples by its first bytes.",
     )
     shared = f"; {', '.join(sorted(others))} would take such files, too" if others else ""
     return f"{len(subject.files)} files{shared}"
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(HEAD)

@@ -12,7 +12,17 @@ from mmagent.conformance.check import Failed, Skipped, demand
 from mmagent.conformance.subject import Subject
 from mmagent.modality import Features
 
-__all__ = ["another_process", "batched", "deterministic", "devices", "dtypes", "invariances", "shapes"]
+__all__ = [
+    "TOLERANCE",
+    "another_process",
+    "batched",
+    "deterministic",
+    "devices",
+    "difference",
+    "dtypes",
+    "invariances",
+    "shapes",
+]
 
 TOLERANCE = 1e-5  # of a feature, relative to the largest one where that is above 1
 ALIKE = 0.98  # least cosine of a pooled feature computed in 16 bits to that in float32
@@ -94,7 +104,7 @@ def another_process(subject: Subject) -> str:
     here = [subject.reader.fingerprint(raw) for raw in raws]
     demand(found["fingerprints"] == here, "`fingerprint` differs between processes; hash() and id() do, too.")
     pooled = subject.encoder.encode(raws).pooled
-    worst = _difference(pooled, torch.tensor(found["pooled"]))
+    worst = difference(pooled, torch.tensor(found["pooled"]))
     demand(worst <= TOLERANCE, f"features differ between processes by {worst:.1e}.")
     return f"largest difference {worst:.1e}"
 
@@ -142,7 +152,7 @@ def invariances(subject: Subject) -> str:
             for seed in SEEDS:
                 before, after = (subject.encoder.encode([one]) for one in (raw, change(raw, seed)))
                 apart = max(
-                    _difference(before.pooled, after.pooled),
+                    difference(before.pooled, after.pooled),
                     _as_sets(before.values[0][before.mask[0]], after.values[0][after.mask[0]], name),
                 )
                 demand(
@@ -168,10 +178,10 @@ def _row(features: Features, at: int) -> tuple[Tensor, Tensor]:
 
 def _apart(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], what: str) -> float:
     demand(one[0].shape == other[0].shape, f"{what} has {len(one[0])} features, and {len(other[0])} alone.")
-    return max(_difference(one[0], other[0]), _difference(one[1], other[1]))
+    return max(difference(one[0], other[0]), difference(one[1], other[1]))
 
 
-def _difference(one: Tensor, other: Tensor) -> float:
+def difference(one: Tensor, other: Tensor) -> float:
     """The largest difference, relative to the largest feature where that is above 1."""
     if one.shape != other.shape:
         raise Failed(f"features are {tuple(one.shape)} and {tuple(other.shape)}.")

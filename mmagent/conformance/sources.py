@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmagent.conformance.check import Failed, demand, sentence
+from mmagent.conformance.check import Failed, Skipped, demand, sentence
 from mmagent.conformance.subject import Subject
 from mmagent.errors import UserError
 
@@ -25,6 +25,7 @@ FOREIGN = {
     "a zip archive": b"PK\x03\x04\x14\x00\x00\x00\x08\x00" + bytes(range(256)),
     "zeros": bytes(4096),
 }
+MOST = 64 << 20  # bytes of a file that is copied and broken
 CUTS = (0.5, 0.9)  # shares of a file that are left
 
 
@@ -79,7 +80,10 @@ def refused(subject: Subject) -> str:
 def broken(subject: Subject) -> str:
     """A file that is cut off, or followed by what does not belong there, is read or refused in one line."""
     cut, read = 0, 0
-    for file in subject.files:
+    small = [file for file in subject.files if file.stat().st_size <= MOST]
+    if not small:
+        raise Skipped(f"every file has more than {MOST >> 20} MiB: give a smaller one, too.")
+    for file in small:
         data = file.read_bytes()
         variants = {f"{100 * share:.0f} % of {file.name}": data[: int(len(data) * share)] for share in CUTS}
         variants[f"{file.name} with its middle overwritten"] = _spoilt(data)

@@ -44,13 +44,16 @@ def profile(subject: Subject) -> str:
         )
         lost = [heading for key, heading in ASPECTS.items() if not found.aspects.get(key)]
         demand(not lost, f"the profile tells nothing about {lost[0] if lost else ''}.")
-    if found.draw is not None:
+    if found.draw is None:
+        return found.summary
+    try:
         from matplotlib.figure import Figure
-
-        figure = Figure()
-        found.draw(figure)
-        demand(figure.axes, "`draw` of the profile draws no axes.")
-    return found.summary
+    except ImportError:
+        return f"{found.summary}; not drawn, for want of matplotlib"
+    figure = Figure()
+    found.draw(figure)
+    demand(figure.axes, "`draw` of the profile draws no axes.")
+    return f"{found.summary}; drawn"
 
 
 def cost(subject: Subject) -> str:
