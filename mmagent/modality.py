@@ -6,7 +6,7 @@ work and is imported when the first input of that kind arrives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -98,6 +98,23 @@ class VaryingReader(Reader, Protocol):
 
     def vary(self, raw: Any, seed: int) -> Any:
         """Another raw value that means the same; equal seeds give equal values."""
+
+
+class CheckedReader(Reader, Protocol):
+    """A reader that also says what it can be checked with (`mmagent plugins check`); no reader must.
+
+    Either may stand without the other.
+    """
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Any, int], Any]]:
+        """What must not change a feature: by a name for people, a function of a raw value and a seed.
+
+        A set: {"order": shuffled}; a graph: {"names of nodes": relabelled}; a series: {"padding": padded}.
+        """
+
+    def samples(self) -> Sequence[object]:
+        """Some sources that `load` reads, unlike each other, the same in every call."""
 
 
 class ProfilingReader(Reader, Protocol):

@@ -1,7 +1,4 @@
-"""The content of an input that is read as a whole: a path, bytes, standard input or an open file.
-
-What every reader of small files needs first, with one sentence for each way in which it can fail.
-"""
+"""The bytes of any source that a reader is handed, or one sentence that says why there are none."""
 
 from __future__ import annotations
 
@@ -13,74 +10,78 @@ from typing import Any
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["content_of_file", "is_content", "read_content"]
+__all__ = ["MAX_BYTES", "read_bytes", "read_file"]
+
+MAX_BYTES = 1 << 30  # a file of more than 1 GiB is not read into memory
 
 
-def is_content(source: object) -> bool:
-    """Whether `read_content` takes a source: all but paths and objects in memory are."""
-    return isinstance(source, bytes | bytearray | memoryview) or callable(getattr(source, "read", None))
+def read_bytes(source: object, what: str, *, most: int = MAX_BYTES) -> tuple[bytes, str]:
+    """The content of a path, bytes, an open binary file or "-" (standard input), and its name for people.
 
-
-def read_content(source: object, noun: str, most: int) -> tuple[bytes, str]:
-    """The bytes of a source, and its name for people.
-
-    noun  what is read, with its article: "a graph". most  bytes that are read; more are refused
-
-    Raises `UserError` for what is missing, empty, unreadable or too large, and for what is no source.
+    what: what should be in it, with its article, such as "a picture". Raises `UserError` where there is
+    nothing to read, where it is empty, and where there is more than `most` bytes.
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        return _checked(bytes(source), "the data", noun, most)
-    if isinstance(source, str) and source == "-":
-        return _checked(sys.stdin.buffer.read(most + 1), "standard input", noun, most)
-    if isinstance(source, str | os.PathLike):
+        data, name = bytes(source), "the data"
+    elif isinstance(source, str) and source == "-":
+        data, name = sys.stdin.buffer.read(most + 1), "standard input"
+    elif isinstance(source, str | os.PathLike):
         name = os.fspath(source)
-        return _checked(content_of_file(str(name), noun, most), str(name), noun, most)
-    if callable(read := getattr(source, "read", None)):
-        name = str(getattr(source, "name", "the open file"))
-        found: Any = read(most + 1)
-        if isinstance(found, str):
-            found = found.encode()
-        if not isinstance(found, bytes | bytearray):
-            raise UserError(f"{name} gives {type(found).__name__} and not bytes. Open it with mode 'rb'.")
-        return _checked(bytes(found), name, noun, most)
-    raise UserError(
-        f"{noun} cannot be made of a {type(source).__name__}. Give a path, bytes, an open file, or '-' for "
-        "standard input."
-    )
+        data = read_file(name, what, most=most)
+    elif callable(read := getattr(source, "read", None)):
+        data, name = _binary(read(most + 1)), str(getattr(source, "name", "the open file"))
+    else:
+        raise UserError(
+            f"{what} cannot be made of a {type(source).__name__}. Give a path, bytes, '-' for standard input "
+            "or an open file."
+        )
+    if not data:
+        raise UserError(f"{name} is empty (0 bytes), so there is not {what} in it. Give another file.")
+    if len(data) > most:
+        raise UserError(f"{name} has more than {_size(most)}, too much for {what}. Cut it into pieces first.")
+    return data, name
 
 
-def content_of_file(name: str, noun: str, most: int) -> bytes:
-    """At most `most` + 1 bytes of a file or pipe. Raises `UserError` where there is nothing to read."""
+def read_file(name: str, what: str, *, most: int = MAX_BYTES) -> bytes:
+    """The content of a file or pipe, at most one byte more than `most`; it may be empty.
+
+    Raises `UserError` where it is missing, a directory, a device or unreadable.
+    """
+    noun = what.partition(" ")[2] or what
     if name.startswith(("http://", "https://")):
-        raise UserError(f"{name} is an address, and {noun} is read from a file. Download it first.")
+        raise UserError(f"{name} is an address, and {what} is read from a file. Download it first.")
     if not name:
-        raise UserError(f"the name of the file of {noun} is empty. Give a path, or '-' for standard input.")
+        raise UserError(f"the name of the {noun} is empty. Give a path, or '-' for standard input.")
     path = Path(name)
     try:
         with path.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-                raise UserError(f"{name} is a device, not {noun}. Give a file, or '-' for standard input.")
+            status = os.fstat(stream.fileno())
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                raise UserError(f"{name} is a device, not {what}. Give a file, or '-' for standard input.")
             return stream.read(most + 1)
     except IsADirectoryError as error:
-        raise UserError(f"{name} is a directory, not {noun}. Give one file of it.") from error
+        raise UserError(f"{name} is a directory, not {what}. Give one file of it.") from error
     except PermissionError as error:
+        if path.is_dir():
+            raise UserError(f"{name} is a directory, not {what}. Give one file of it.") from error
         raise UserError(f"{name} may not be read: permission denied. Change its permissions.") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"there is no file {name}. {_what_there_is(path)}") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{name:.200} cannot be read: {error}. Check the path.") from error
+        raise UserError(f"{name} cannot be read: {error}. Check the path.") from error
 
 
-def _checked(data: bytes, name: str, noun: str, most: int) -> tuple[bytes, str]:
-    if not data:
-        raise UserError(f"{name} is empty (0 bytes), so there is no {noun.split(' ', 1)[-1]} in it.")
-    if len(data) > most:
-        raise UserError(
-            f"{name} has more than {most >> 20} MiB, and {noun} of at most that size is read. "
-            "Take a part of it."
-        )
-    return data, name
+def _binary(content: Any) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    raise UserError("the open file gives text, not bytes. Open it with mode 'rb'.")
+
+
+def _size(count: int) -> str:
+    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if count >= 1 << power:
+            return f"{count / (1 << power):.3g} {unit}"
+    return f"{count} bytes"
 
 
 def _what_there_is(path: Path) -> str:

@@ -32,7 +32,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("ask", "Ask about pictures and other inputs, or have them described.", "mmagent_cli.ask"),
     Command("inspect", "Tell what is in files, and what they cost in tokens.", "mmagent_cli.inspect_cmd"),
-    Command("plugins", "List the plugins, what each brings, and what is wrong.", "mmagent_cli.plugins_cmd"),
+    Command("plugins", "List the plugins and what is wrong; write and check one.", "mmagent_cli.plugins_cmd"),
     Command("data", "Look at labelled data before training on them.", "mmagent_cli.data_cmd"),
     Command("train", "Fine-tune an adapter on labelled examples.", "mmagent_cli.train"),
     Command("eval", "Measure a bundle on labelled data, beside its controls.", "mmagent_cli.eval"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmagent.errors import UserError
-from mmagent.reading import read_content
+from mmagent.reading import read_bytes
 from mmagent.sniff import starts_like
 from mmagent_graph import SMILES, graph_format
 from mmagent_graph.graph import Graph, made
@@ -56,7 +56,7 @@ class GraphReader:
         if isinstance(source, tuple) and len(source) == 2:
             return made("the pair", "arrays", int(source[0]), source[1])
         try:
-            data, name = read_content(source, "a graph", MAX_BYTES)
+            data, name = read_bytes(source, "a graph", most=MAX_BYTES)
         except UserError as error:
             if isinstance(source, str) and _like_molecule(source):
                 raise UserError(f"{source!r:.80} is neither a file nor SMILES. {READS}") from error

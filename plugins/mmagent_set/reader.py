@@ -12,7 +12,7 @@ import numpy as np
 
 from mmagent.asked import Asked
 from mmagent.errors import UserError
-from mmagent.reading import read_content
+from mmagent.reading import read_bytes
 from mmagent.sniff import starts_like
 from mmagent_set import set_format
 from mmagent_set.arrays import of_array, read_csv, read_npy
@@ -53,7 +53,7 @@ class SetReader:
             return self.load(source.get("bytes") or source.get("path"))
         if isinstance(source, Mapping | list | tuple):
             return of_object(source, "the list" if not isinstance(source, Mapping) else "the dictionary")
-        data, name = read_content(source, "a set", MAX_BYTES)
+        data, name = read_bytes(source, "a set", most=MAX_BYTES)
         return _decoded(data, name)
 
     def describe(self, raw: Elements) -> str:

@@ -16,6 +16,7 @@ from mmagent.plugins import load_plugins
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "startup": 1,
+    "plugins": 2,
     "cold_ask": 2,
     "warm_generate": 2,
     "batch": 2,
@@ -67,7 +68,7 @@ def test_the_runner_writes_a_page_with_figure_floor_and_machine(tmp_path):
 
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are():
-    assert "There are: startup, cold_ask" in python("-m", "benchmarks", "speed", fails=True).stderr
+    assert "There are: startup, plugins, cold_ask" in python("-m", "benchmarks", "speed", fails=True).stderr
 
 
 @pytest.mark.parametrize("peer", ["peer_ask.py", "peer_finetune.py"])

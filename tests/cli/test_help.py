@@ -25,6 +25,8 @@ OPTIONS = """--image --shot --shots --memory --choices --bundle --core --prompt 
         ["--version"],
         ["ask", "--help"],
         ["plugins"],
+        ["plugins", "new", "--help"],
+        ["plugins", "check", "--help"],
         ["bundles", "--help"],
         ["inspect", "--help"],
         ["data", "check", "--help"],
