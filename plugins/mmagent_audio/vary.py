@@ -11,7 +11,7 @@ from mmagent_audio.sound import Sound, from_array
 __all__ = ["vary"]
 
 LONGEST = 60.0  # seconds; what lasts longer stays as it is
-SPEED = 0.1  # at most so much faster or slower; pitch goes with it (Ko et al. 2015)
+SPEED = 10  # per cent at most faster or slower; pitch goes with it (Ko et al. 2015)
 LOUDNESS = 6.0  # dB at most, up or down
 NOISE = (20.0, 60.0)  # dB below the sound
 
@@ -21,8 +21,8 @@ def vary(sound: Sound, seed: int) -> Sound:
     if sound.seconds > LONGEST:
         return sound
     rng = np.random.default_rng(seed)
-    speed = 1 + SPEED * rng.uniform(-1, 1)
-    wave = resample(torch.cat(list(sound.mono())), sound.rate, sound.rate / speed).numpy()
+    percent = 100 + int(rng.integers(-SPEED, SPEED + 1))
+    wave = resample(torch.cat(list(sound.mono())), percent, 100).numpy()
     level = float(np.sqrt(np.square(wave).mean()))
     noise = rng.standard_normal(len(wave)) * level * 10 ** (-rng.uniform(*NOISE) / 20)
     gain = 10 ** (LOUDNESS * rng.uniform(-1, 1) / 20)
