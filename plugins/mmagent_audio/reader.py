@@ -8,7 +8,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -89,6 +89,19 @@ class AudioReader:
         for block in raw.blocks():
             digest.update((block + np.float32(0)).astype("<f4").tobytes())  # no sign on a zero
         return digest.hexdigest()
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Sound, int], Sound]]:
+        """What must not change a feature: the order of the channels."""
+        from mmagent_audio.samples import channels_turned
+
+        return {"order of channels": channels_turned}
+
+    def samples(self) -> Sequence[bytes]:
+        """Some sounds that the reader can be checked with."""
+        from mmagent_audio.samples import samples
+
+        return samples()
 
     def vary(self, raw: Sound, seed: int) -> Sound:
         """The sound as it might have been made: faster or slower, louder or softer, with some noise."""
