@@ -141,7 +141,7 @@ class Maker:
         for one in [value] if _is_array(value) else _listed(value):
             if _missing(one):
                 continue
-            if isinstance(one, Mapping) and one.keys() & {"bytes", "path"}:
+            if isinstance(one, Mapping) and one.keys() & {"bytes", "path"} and one.get("array") is None:
                 one = one.get("bytes") or one.get("path")
             yield self._file(one, base) if isinstance(one, str | Path) else one
 

@@ -66,15 +66,13 @@ class SoundEncoder:
 
     def save(self, place: Path) -> None:
         """Write config.json and model.safetensors (float16) into a directory."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         place.mkdir(parents=True, exist_ok=True)
         told = {"model_type": MODEL_TYPE, "network": asdict(self.network.config)}
         state = self.network.state_dict()
-        save_file(
-            {name: t.half().contiguous() if t.is_floating_point() else t for name, t in state.items()},
-            place / "model.safetensors.new",
-        )
+        halves = {name: t.half().contiguous() if t.is_floating_point() else t for name, t in state.items()}
+        (place / "model.safetensors.new").write_bytes(save(halves))
         (place / "model.safetensors.new").replace(place / "model.safetensors")
         (place / "config.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 

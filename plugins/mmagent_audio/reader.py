@@ -8,7 +8,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -32,7 +32,10 @@ READS = "Sounds are WAV, FLAC, Ogg or MP3."
 MAX_BYTES = 8 << 30  # of a file: 24 hours of CD sound and a little
 KEPT = 32 << 20  # bytes from a stream that stay in memory; more go to a temporary file
 AT_ONCE = 60.0  # seconds; what is shorter is decoded when it is loaded, so that damage is told at once
-SOURCES = "Give a path, bytes, '-' for standard input, or samples with their rate: (array, 16000)."
+SOURCES = (
+    "Give a path, bytes, '-' for standard input, or samples with their rate: "
+    "{'array': samples, 'sampling_rate': 16000}."
+)
 
 
 class AudioReader:
@@ -86,6 +89,25 @@ class AudioReader:
         for block in raw.blocks():
             digest.update((block + np.float32(0)).astype("<f4").tobytes())  # no sign on a zero
         return digest.hexdigest()
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Sound, int], Sound]]:
+        """What must not change a feature: the order of the channels."""
+        from mmagent_audio.samples import channels_turned
+
+        return {"order of channels": channels_turned}
+
+    def samples(self) -> Sequence[bytes]:
+        """Some sounds that the reader can be checked with."""
+        from mmagent_audio.samples import samples
+
+        return samples()
+
+    def vary(self, raw: Sound, seed: int) -> Sound:
+        """The sound as it might have been made: faster or slower, louder or softer, with some noise."""
+        from mmagent_audio.vary import vary
+
+        return vary(raw, seed)
 
     def profile(self, raw: Sound) -> Profile:
         """What the sound is made of: one pass over its samples, in memory that does not grow with them."""

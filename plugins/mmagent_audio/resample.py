@@ -18,20 +18,23 @@ __all__ = ["Resampler", "resample", "resampled"]
 
 ZERO_CROSSINGS = 24  # of the sinc on either side: the pass band ends at about 0.95 of the lower Nyquist rate
 ROLLOFF = 0.97  # of the lower Nyquist rate is the filter's cut-off
-LARGEST_M = 512  # rates with larger terms are taken at the nearest ratio; off by less than 4e-6
+LARGEST = 16_000_000  # weights of a filter bank; where it would have more, the nearest ratio is taken
 
 
 class Resampler:
     """Mono samples in, pieces of any length; samples at the target rate out, the same whatever the pieces.
 
-    Before the first and after the last sample there is silence. N samples give ceil(N * target / rate).
+    Before the first and after the last sample there is silence. N samples give ceil(N * target / rate). Rates
+    without a common measure are taken at the nearest ratio, off by less than 2e-4 (a third of a cent).
     """
 
     def __init__(self, rate: float, target: float) -> None:
         if rate <= 0 or target <= 0:
             raise ValueError(f"rates are positive, not {rate} and {target}")
-        ratio = Fraction(target / rate).limit_denominator(LARGEST_M)
-        self.up, self.down = ratio.numerator, ratio.denominator  # L, M
+        apart = max(rate, target) / min(rate, target)
+        more = Fraction(apart).limit_denominator(max(1, int((LARGEST / apart) ** 0.5)))
+        large, small = more.numerator, more.denominator
+        self.up, self.down = (small, large) if rate > target else (large, small)  # L, M
         self._kernel, self._width = _kernel(self.up, self.down)
         self._held = torch.zeros(self._width)
         self._seen = self._given = 0

@@ -110,3 +110,33 @@ def test_a_broken_encoder_is_one_sentence(encoder_place: Path, harm: str) -> Non
         AudioReader().load_encoder(str(place), device=CPU, dtype=FLOAT)
     assert "\n" not in str(caught.value)
     assert str(place) in str(caught.value)
+
+
+def test_samples_are_read_and_the_order_of_channels_changes_nothing(either: Any) -> None:
+    reader = AudioReader()
+    sounds = [reader.load(sample) for sample in reader.samples()]
+    assert {(one.rate, one.channels) for one in sounds} == {(8000, 1), (16_000, 2), (11_025, 1)}
+    turn = reader.invariances["order of channels"]
+    turned = [next(t for seed in range(9) if _unlike(t := turn(one, seed), one)) for one in sounds[1:2]]
+    assert torch.allclose(either.encode(turned).pooled, either.encode(sounds[1:2]).pooled, atol=1e-5)
+
+
+def _unlike(one: Any, other: Any) -> bool:
+    return not np.array_equal(next(one.blocks()), next(other.blocks()))
+
+
+def test_a_speaker_never_heard_is_understood_without_any_training(shared_data: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
+    rows = [
+        row
+        for row in parquet.read_table(shared_data / "fsdd" / "train.parquet").to_pylist()
+        if row["index"] < 6
+    ]
+    reader = AudioReader()
+    encoder = reader.load_encoder("builtin", device=CPU, dtype=FLOAT)
+    x = encoder.encode([reader.load(row["audio"]) for row in rows]).pooled.numpy()
+    y, new = np.array([row["label"] for row in rows]), np.array([row["speaker"] == "theo" for row in rows])
+    x = (x - x[~new].mean(0)) / (x[~new].std(0) + 1e-6)
+    probe = model.LogisticRegression(C=0.01, max_iter=500).fit(x[~new], y[~new])
+    assert probe.score(x[new], y[new]) > 0.5  # of ten digits
