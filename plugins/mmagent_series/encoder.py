@@ -8,10 +8,11 @@ A feature vector has three parts, in this order:
 - length, rate, number of channels and missing share;
 - the share of outputs above three biases for 84 kernels, eight dilations, of the signal and its difference.
 
-Of a series of fewer than 32 samples the last part and whatever hangs on many samples are 0. One of up to 1024 samples is one window, and `values` is `pooled`. A longer one has up to 16 windows of
-equal length, each told like a series of its own; `pooled` tells magnitudes of the whole and the mean of
-shapes and shares. Of a window of more than 1024 samples four pieces are read, evenly spread, while least,
-largest, mean and deviation are those of every sample.
+Of a series of fewer than 32 samples the last part and whatever hangs on many samples are 0. One of up to 1024
+samples is one window, and `values` is `pooled`. A longer one has up to 16 windows of equal length, each told
+like a series of its own; `pooled` tells magnitudes of the whole and the mean of shapes and shares. Of a
+window of more than 1024 samples four pieces are read, evenly spread, while least, largest, mean and deviation
+of the whole are those of every sample.
 """
 
 from __future__ import annotations
