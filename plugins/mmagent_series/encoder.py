@@ -2,15 +2,17 @@
 
 A feature vector has three parts, in this order:
 
-- 16 slots of channels, each with magnitudes as they are, their inverse hyperbolic sines, and shape; channel c
-  is in slot c modulo 16, several in a slot are averaged;
-- the mean and the largest of the same over all channels; length, rate, number of channels and missing share;
+- 16 slots of channels, each with its magnitudes and its shape; channel c is in slot c modulo 16, several in a
+  slot are averaged. Of a magnitude it is the inverse hyperbolic sine that stands there: near 0 the number
+  itself, far from it its logarithm, so that 5, 50 and 500 are equally far apart;
+- length, rate, number of channels and missing share;
 - the share of outputs above three biases for 84 kernels, eight dilations, of the signal and its difference.
 
-A series of up to 1024 samples is one window, and `values` is `pooled`. A longer one has up to 16 windows of
-equal length, each told like a series of its own; `pooled` tells magnitudes of the whole and the mean of
-shapes and shares. Of a window of more than 1024 samples four pieces are read, evenly spread, while least,
-largest, mean and deviation are those of every sample.
+Of a series of fewer than 32 samples the last part and whatever hangs on many samples are 0. One of up to 1024
+samples is one window, and `values` is `pooled`. A longer one has up to 16 windows of equal length, each told
+like a series of its own; `pooled` tells magnitudes of the whole and the mean of shapes and shares. Of a
+window of more than 1024 samples four pieces are read, evenly spread, while least, largest, mean and deviation
+of the whole are those of every sample.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ WINDOW = 1024  # samples of a window that is read whole
 MOST_WINDOWS = 16
 PIECES = 4  # that are read of a longer window
 WIDE = 128  # channels; of wider series one piece is read
-PER_CHANNEL = 2 * statistics.LEVELS + statistics.SHAPES
+PER_CHANNEL = statistics.LEVELS + statistics.SHAPES
 BESIDE = 4
 VERSION = "series builtin 1"  # a change of any feature changes it
 
@@ -53,7 +55,7 @@ class BuiltinEncoder:
     @property
     def d_encoder(self) -> int:
         """Width of a feature."""
-        return (SLOTS + 2) * PER_CHANNEL + BESIDE + kernels.N_FEATURES
+        return SLOTS * PER_CHANNEL + BESIDE + kernels.N_FEATURES
 
     @cached_property
     def id(self) -> str:
@@ -188,8 +190,7 @@ def _beside(series: Series) -> Block:
 
 def _vector(magnitudes: Block, look: _Look, beside: Block, device: torch.device) -> Tensor:
     """(d_encoder,) of magnitudes (C, LEVELS) and what else was seen."""
-    told = np.concatenate([magnitudes, np.arcsinh(magnitudes), look.shapes], axis=1)
-    channels = torch.from_numpy(told)  # (C, PER_CHANNEL), float64
-    every = torch.cat([into_slots(channels, SLOTS).flatten(), channels.mean(dim=0), channels.amax(dim=0)])
-    plain = torch.cat([every, torch.from_numpy(beside)]).to(torch.float32).to(device)
+    channels = torch.from_numpy(np.concatenate([np.arcsinh(magnitudes), look.shapes], axis=1))
+    slots = into_slots(channels, SLOTS).flatten()  # (SLOTS * PER_CHANNEL,), float64
+    plain = torch.cat([slots, torch.from_numpy(beside)]).to(torch.float32).to(device)
     return torch.cat([plain, look.shares])

@@ -63,7 +63,7 @@ def test_shares_do_not_see_scale_and_level_but_magnitudes_do(
 ):
     first, second = (encoder.encode([reader.load(one)]).pooled[0] for one in (waves, 40 * waves + 7))
     torch.testing.assert_close(first[-N_FEATURES:], second[-N_FEATURES:], atol=0.02, rtol=0)
-    assert (first[:-N_FEATURES] - second[:-N_FEATURES]).abs().max() > 100
+    assert (first[:-N_FEATURES] - second[:-N_FEATURES]).abs().max() > 3
 
 
 def test_a_periodic_series_read_later_has_nearly_the_same_shares(
@@ -84,7 +84,7 @@ def test_gaps_are_interpolated(reader: SeriesReader, encoder: BuiltinEncoder):
     whole, filled = (encoder.encode([reader.load(one)]).pooled[0] for one in (ramp, holed))
     own = builtin.SLOTS * builtin.PER_CHANNEL
     assert (whole[:own] - filled[:own]).abs().max() < 0.1
-    missing = (builtin.SLOTS + 2) * builtin.PER_CHANNEL + 3
+    missing = builtin.SLOTS * builtin.PER_CHANNEL + 3
     assert filled[missing] == pytest.approx(20 / 90)
 
 
@@ -97,10 +97,10 @@ def test_a_channel_without_values_or_movement_is_harmless(reader: SeriesReader, 
 def test_a_long_series_is_seen_whole(reader: SeriesReader, encoder: BuiltinEncoder):
     array = np.random.default_rng(0).normal(size=(200_000, 1))
     array[123_456] = 1000  # a single sample, in no piece that is read
-    pooled = encoder.encode([reader.load(array)]).pooled[0]
+    pooled = encoder.encode([reader.load(array)]).pooled[0].double().sinh()
     mean, deviation, least, largest = pooled[:4].tolist()
-    assert (mean, deviation) == pytest.approx((array.mean(), array.std()), rel=1e-5)
-    assert (least, largest) == pytest.approx((array.min(), 1000))
+    assert (mean, deviation) == pytest.approx((array.mean(), array.std()), rel=1e-4, abs=1e-6)
+    assert (least, largest) == pytest.approx((array.min(), 1000), rel=1e-4)
 
 
 def test_more_channels_than_slots_are_folded():

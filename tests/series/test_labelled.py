@@ -15,6 +15,8 @@ from mmagent.modality import Modality
 from mmagent.plugins import Plugins, load_plugins
 from mmagent_series import recognise
 
+ASKED = "What is this?"
+
 
 def series(kind: str, seed: int) -> np.ndarray:
     """Two channels of 60 samples: quick or slow waves with noise."""
@@ -86,10 +88,12 @@ def test_a_bundle_is_trained_asked_and_says_no_to_a_table(
     assert manifest["senses"]["series"]["encoder"] == "builtin"
     np.savetxt(tmp_path / "new.csv", series("slow", 99), delimiter=",")
     capsys.readouterr()
-    code = main(["ask", "--series", str(tmp_path / "new.csv"), "--bundle", str(out), "--dtype", "float32"])
+    code = main(
+        ["ask", ASKED, "--series", str(tmp_path / "new.csv"), "--bundle", str(out), "--dtype", "float32"]
+    )
     assert (code, capsys.readouterr().out.strip()) == (0, "slow")
     (tmp_path / "people.csv").write_text("name,age\nada,36\nalan,41\n")
-    code = main(["ask", "--series", str(tmp_path / "people.csv"), "--bundle", str(out)])
+    code = main(["ask", ASKED, "--series", str(tmp_path / "people.csv"), "--bundle", str(out)])
     assert code == 2
     assert "is no number" in capsys.readouterr().err
 
