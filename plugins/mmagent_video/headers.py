@@ -1,7 +1,7 @@
-"""How many frames an animated picture holds and how long each stands, from its blocks alone.
+"""How many frames an animated PNG or WebP holds and how long each stands, from its blocks alone.
 
-Nothing is decoded: a file of a hundred thousand frames is known in a moment. Sources: GIF89a specification,
-sections 18 to 27; PNG third edition, section 11.3.6; WebP container specification, "Animation".
+Nothing is decoded: a file of a hundred thousand frames is known in a moment. Sources: PNG third edition,
+section 11.3.6; WebP container specification, "Animation".
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from mmagent_video.gif import UNSAID, scan
+
 __all__ = ["Header", "read_header"]
 
-UNSAID = 0.1  # seconds that a frame stands whose file says 0, as browsers have it
 STILL = 0.0
 
 
@@ -40,33 +41,9 @@ def read_header(kind: str, data: bytes) -> Header:
 
 
 def _gif(data: bytes, header: Header) -> None:
-    header.width, header.height, flags = struct.unpack_from("<HHB", data, 6)
-    at, delay = 13 + _table(flags), 0
-    while at < len(data) and data[at] != 0x3B:
-        kind = data[at]
-        if kind == 0x21:  # an extension; F9 is the one that has the delay
-            if data[at + 1] == 0xF9:
-                delay = struct.unpack_from("<H", data, at + 4)[0]
-            at = _blocks(data, at + 2)
-        elif kind == 0x2C:
-            at = _blocks(data, at + 11 + _table(data[at + 9]))
-            header.delays.append(delay / 100 or UNSAID)
-            delay = 0
-        else:  # bytes behind the last block, which decoders pass over
-            return
-    header.whole = at < len(data)
-
-
-def _table(flags: int) -> int:
-    """Bytes of a colour table."""
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def _blocks(data: bytes, at: int) -> int:
-    """The place behind a chain of sub-blocks."""
-    while size := data[at]:
-        at += size + 1
-    return at + 1
+    found = scan(data)
+    header.width, header.height, header.whole = found.width, found.height, found.whole
+    header.delays = [patch.delay for patch in found.patches]
 
 
 def _png(data: bytes, header: Header) -> None:
