@@ -89,6 +89,6 @@ def test_the_picture_shows_frames_with_times_and_a_curve(moving: Make, n: int) -
     assert titles[0] == "0.00 s"
     assert len(titles) == {1: 1, 3: 4, 30: 9}[n]
     if n > 1:
-        [line] = [one for one in axes if one.lines][0].lines
+        [line] = next(one for one in axes if one.lines).lines
         assert len(line.get_xdata()) == n - 1
         assert "time (s)" in axes[-1].get_xlabel()
