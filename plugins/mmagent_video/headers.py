@@ -1,7 +1,7 @@
-"""How many frames an animated PNG or WebP holds and how long each stands, from its blocks alone.
+"""What the blocks of a file say without decoding: frames and their times, and where the file should end.
 
-Nothing is decoded: a file of a hundred thousand frames is known in a moment. Sources: PNG third edition,
-section 11.3.6; WebP container specification, "Animation".
+A file of a hundred thousand frames is known in a moment. Sources: PNG third edition, section 11.3.6; WebP
+container specification, "Animation"; EBML, RFC 8794, sections 4 and 5; RIFF, section 2.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from mmagent_video.gif import UNSAID, scan
 
-__all__ = ["Header", "read_header"]
+__all__ = ["Header", "end_of_file", "read_header"]
 
 STILL = 0.0
+SEGMENT = b"\x18\x53\x80\x67"
 
 
 @dataclass
@@ -38,6 +39,19 @@ def read_header(kind: str, data: bytes) -> Header:
     except (IndexError, struct.error):
         header.whole = False
     return header
+
+
+def end_of_file(kind: str, head: bytes) -> int:
+    """Bytes that an AVI, WebM or Matroska file must have by its first ones; 0 where they do not say."""
+    if kind == "AVI":
+        return 8 + int(struct.unpack_from("<I", head, 4)[0]) if len(head) >= 8 else 0
+    at = head.find(SEGMENT)
+    if kind not in ("WebM", "Matroska") or at < 0 or len(head) < at + 12:
+        return 0
+    length = 9 - head[at + 4].bit_length()  # a variable-size integer: as many leading zeros as further bytes
+    size = int.from_bytes(head[at + 4 : at + 4 + length], "big") & ((1 << 7 * length) - 1)
+    unknown = size == (1 << 7 * length) - 1  # as written while it is being recorded
+    return 0 if unknown or length > 8 else at + 4 + length + size
 
 
 def _gif(data: bytes, header: Header) -> None:

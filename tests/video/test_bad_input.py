@@ -58,6 +58,10 @@ CASES = {
     "a GIF of 60,000 x 60,000": (gif_header(60_000, 60_000), "60,000 x 60,000 pixels; at most 64 million"),
     "a PNG of 100,000 x 100,000": (png_of_frames(100_000, 100_000), "100,000 x 100,000 pixels"),
     "a GIF whose frame has no data": (gif_header(16, 16), "is damaged at frame 1 of 1 (GIF"),
+    "a frame larger than its screen": (
+        gif_header(16, 16).replace(b"\x2c\x00\x00\x00\x00\x10\x00\x10\x00", b"\x2c\0\0\0\0\xff\xff\xff\xff"),
+        "is damaged at frame 1 of 1 (GIF",
+    ),
     "a head alone": (b"GIF89a", "is cut off"),
     "a WebM of nothing": (b"\x1a\x45\xdf\xa3" + bytes(64), "is damaged or cut off (WebM"),
     "an MP4 of nothing": (b"\x00\x00\x00\x18ftypisom" + bytes(64), "is damaged or cut off (MP4"),
@@ -95,7 +99,10 @@ def test_animated_pictures_that_are_cut_off(moving: Make, animation: Make, kind:
 
 @pytest.mark.parametrize(
     ("container", "codec", "options"),
-    [("mp4", "libx264", {}), ("mp4", "libx264", {"movflags": "faststart"}), ("webm", "libvpx-vp9", {})],
+    [
+        *(("mp4", "libx264", {}), ("mp4", "libx264", {"movflags": "faststart"})),
+        *(("webm", "libvpx-vp9", {}), ("avi", "mpeg4", {})),
+    ],
 )
 @pytest.mark.parametrize("share", [0.4, 0.85])
 def test_films_that_are_cut_off(

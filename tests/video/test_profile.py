@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mmagent.profile import ASPECTS
+from mmagent_video.profile import PROFILED, STRETCHES, looked_at
 from mmagent_video.reader import VideoReader
 
 Make = Callable[..., Any]
@@ -59,6 +61,18 @@ def test_noise_and_entropy_are_measured(moving: Make) -> None:
     assert clean["noise of brightness (standard deviation, 0 to 255)"] == 0
     assert noisy["noise of brightness (standard deviation, 0 to 255)"] == pytest.approx(6, rel=0.15)
     assert noisy["entropy of brightness (bits/pixel)"] > clean["entropy of brightness (bits/pixel)"] + 2
+
+
+def test_a_long_clip_is_looked_at_in_stretches_of_neighbours(moving: Make) -> None:
+    numbers = looked_at(10_000)
+    assert len(numbers) == PROFILED
+    assert (numbers[0], numbers[-1]) == (0, 9_999)
+    assert sum(b != a + 1 for a, b in itertools.pairwise(numbers)) == STRETCHES - 1
+    frames = np.tile(moving("left", 10, size=(16, 32), side=4), (100, 1, 1, 1))
+    found = told({"frames": frames, "fps": 10})
+    assert (found["frames"], found["frames looked at"]) == (1000, PROFILED)
+    assert found["frames equal to an earlier one (share)"] == pytest.approx(590 / 600, abs=1e-3)
+    assert found["gaps in time"] == 0
 
 
 def test_gaps_and_what_is_missing(moving: Make, animation: Make) -> None:
