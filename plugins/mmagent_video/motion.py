@@ -88,7 +88,7 @@ def shifts(before: Floats, after: Floats, weight: Floats) -> tuple[float, float]
     """The displacement (x, y), in points of the raster, that explains the change best.
 
     before, after (3, H, W); weight (H, W) of each point, its sum 1. Least squares over all points and
-    colours, after Lucas and Kanade; near edges that move by more than a point it is too short, never turned.
+    colours, after Lucas and Kanade; where edges move by more than a point its length is rough, not its way.
     """
     down, right = np.gradient((before + after) / 2, axis=(1, 2))
     later = after - before

@@ -1,6 +1,7 @@
 """What a clip is made of: frames, rate, motion and its direction, cuts, repetition, noise and damage.
 
-Frames pass by one at a time and are forgotten; of a long clip `PROFILED` of them, evenly spaced.
+Frames pass by one at a time and are forgotten; of a long clip `PROFILED` of them, in `STRETCHES` stretches of
+neighbours that lie evenly over it, so that motion and cuts are between frames that follow each other.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from mmagent.profile import Profile
 from mmagent_video import motion
 from mmagent_video.clip import Clip, Frame, Pixels, evenly, shrunk
 
-__all__ = ["Course", "direction", "profile"]
+__all__ = ["Course", "direction", "looked_at", "profile"]
 
-PROFILED = 600  # frames that are looked at
+PROFILED, STRETCHES = 600, 8  # frames that are looked at, at most, and in how many stretches
 SIDE = 256  # pixels of the longer side of a frame whose entropy is taken
 CROP = 512  # pixels of the middle of a frame, at full size, that noise is estimated from
 CUT, CUT_TIMES = 0.08, 5.0  # a cut changes so much of full scale, and so many times the usual
@@ -32,12 +33,22 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Course:
-    """What was seen of each frame, in order: its time, and how much of full scale it changed (0 to 1)."""
+    """What was seen of each frame, in order: its time, and how much of full scale it changed (0 to 1).
+
+    energy  NaN where the frame before was not looked at
+    last    number of the frame seen last
+    """
 
     seconds: list[float] = field(default_factory=list)
     energy: list[float] = field(default_factory=list)
     flow: list[tuple[float, float]] = field(default_factory=list)
     cuts: list[float] = field(default_factory=list)
+    last: int = -1
+
+    def changes(self) -> Floats:
+        """The energies that were measured."""
+        energy = np.array(self.energy)
+        return energy[~np.isnan(energy)]
 
 
 @dataclass
@@ -65,7 +76,7 @@ def profile(clip: Clip) -> Profile:
     n = len(course.seconds)
     way, coherence = direction(course)
     moves = "one frame" if n == 1 else f"moves {way}" if way else "moves no one way"
-    if n > 1 and not any(course.energy):
+    if n > 1 and not course.changes().any():
         moves = "nothing moves"
     length = f"{film.seconds:.2f} s" if film.seconds else "of unknown length"
     rate = f" at {film.fps:.3g} a second" if film.fps and n > 1 else ""
@@ -89,7 +100,7 @@ def direction(course: Course) -> tuple[str, float]:
 
     The mean flow, each frame weighted by how much it changed, against the mean of its length.
     """
-    flow, energy = np.array(course.flow or [(0.0, 0.0)]), np.array(course.energy or [0.0])
+    flow, energy = np.array(course.flow or [(0.0, 0.0)]), np.nan_to_num(course.energy or [0.0])
     length = float(energy @ np.hypot(flow[:, 0], flow[:, 1]))
     if not length:
         return "", 0.0
@@ -99,16 +110,28 @@ def direction(course: Course) -> tuple[str, float]:
     return (WAYS[at] if coherence >= COHERENT else ""), coherence
 
 
+def looked_at(n: int) -> list[int]:
+    """The numbers of the frames that are looked at, of n."""
+    if n <= PROFILED:
+        return list(range(n))
+    long = PROFILED // STRETCHES
+    return [start + at for start in evenly(n - long + 1, STRETCHES) for at in range(long)]
+
+
 def _watched(clip: Clip) -> tuple[Course, _Sums]:
     """Go through the frames once."""
     course, sums = Course(), _Sums()
     before: tuple[Floats, NDArray[np.int16], bytes] | None = None
-    for frame in clip.film.frames(evenly(clip.film.n_frames, PROFILED)):
+    for frame in clip.film.frames(looked_at(clip.film.n_frames)):
+        if frame.number != course.last + 1:
+            before = None
+        course.last = frame.number
         raster, luma = motion.raster(frame.pixels), _luma(shrunk(frame.pixels, SIDE))
         name = hashlib.blake2b(np.ascontiguousarray(frame.pixels).data, digest_size=16).digest()
         _add(sums, frame, raster, luma)
-        energy, flow = 0.0, (0.0, 0.0)
+        energy, flow = float("nan"), (0.0, 0.0)
         if before is not None:
+            energy = 0.0
             change = np.abs(raster - before[0]).mean(0)
             moving = np.where(change > motion.STILL, change, 0.0)
             energy = float(moving.mean())
@@ -124,8 +147,8 @@ def _watched(clip: Clip) -> tuple[Course, _Sums]:
         course.energy.append(energy)
         course.flow.append(flow)
         before = raster, luma, name
-    usual = float(np.median(course.energy[1:])) if len(course.energy) > 1 else 0.0
-    sharp = max(CUT, CUT_TIMES * usual)
+    energies = course.changes()
+    sharp = max(CUT, CUT_TIMES * float(np.median(energies))) if energies.size else CUT
     course.cuts = [at for at, e in zip(course.seconds, course.energy, strict=True) if e > sharp]
     return course, sums
 
@@ -157,7 +180,7 @@ def _elements(sums: _Sums, n: int) -> dict[str, str | float | None]:
 
 def _sampling(clip: Clip, course: Course) -> dict[str, str | int | float | None]:
     film = clip.film
-    steps = np.diff(course.seconds)
+    steps = _steps(course)
     known = film.fps is not None and len(steps) > 0
     return {
         "frames": film.n_announced,
@@ -178,8 +201,8 @@ def _sampling(clip: Clip, course: Course) -> dict[str, str | int | float | None]
 def _structure(
     course: Course, sums: _Sums, way: str, coherence: float
 ) -> dict[str, str | int | float | None]:
-    energy = np.array(course.energy[1:] or [0.0])
-    still = len(course.energy) < 2
+    energy = course.changes()
+    still = not energy.size
     return {
         "cuts": len(course.cuts),
         "cuts at (s)": ", ".join(f"{at:.2f}" for at in course.cuts[:12]) or None,
@@ -202,7 +225,9 @@ def _information(clip: Clip, sums: _Sums, n: int) -> dict[str, float | None]:
         "redundancy between frames (share)": (
             round(max(0.0, 1 - of_change / of_frame), 3) if there and of_frame else None
         ),
-        "frames equal to the one before (share)": round(sums.repeats / (n - 1), 4) if there else None,
+        "frames equal to the one before (share)": round(sums.repeats / max(1, len(sums.changed)), 4)
+        if there
+        else None,
         "frames equal to an earlier one (share)": round(sums.again / n, 4),
         "file (bits/pixel)": round(8 * film.n_bytes / pixels, 4),
     }
@@ -210,7 +235,7 @@ def _information(clip: Clip, sums: _Sums, n: int) -> dict[str, float | None]:
 
 def _noise(clip: Clip, course: Course, sums: _Sums) -> dict[str, int | float | None]:
     film = clip.film
-    steps = np.diff(course.seconds)
+    steps = _steps(course)
     gaps = int((steps > GAP * np.median(steps)).sum()) if len(steps) > 1 and film.fps else None
     return {
         "noise of brightness (standard deviation, 0 to 255)": round(float(np.median(sums.noise)), 3),
@@ -218,6 +243,12 @@ def _noise(clip: Clip, course: Course, sums: _Sums) -> dict[str, int | float | N
         "missing at the end (frames)": film.n_announced - film.n_frames,
         "gaps in time": gaps,
     }
+
+
+def _steps(course: Course) -> Floats:
+    """Seconds between frames that follow each other."""
+    measured = ~np.isnan(np.array(course.energy))
+    return np.diff(course.seconds)[measured[1:]]
 
 
 def _luma(pixels: Pixels) -> NDArray[np.int16]:

@@ -31,7 +31,7 @@ SOURCES = (
     "Give a path, bytes, '-' for standard input, an open binary file, a numpy array (T, H, W, 3), or "
     "{'frames': array, 'fps': 25}."
 )
-MAX_BYTES = 1 << 30  # of what has to be held in memory; files that PyAV reads may be of any size
+MAX_BYTES = 1 << 29  # of what has to be held in memory; files that PyAV reads may be of any size
 
 
 class VideoReader:
@@ -118,7 +118,7 @@ class VideoReader:
 def _in_memory(data: bytes, name: str) -> Film:
     """The film in the content of a file. Raises `UserError`."""
     if len(data) > MAX_BYTES:
-        raise UserError(f"{name} has more than {MAX_BYTES >> 30} GiB. Give the path of a file instead.")
+        raise UserError(f"{name} has more than {MAX_BYTES >> 20} MiB. Give the path of a file instead.")
     kind = _kind(data[:HEAD], name)
     if kind in CODECS:
         return Animation(data, kind, name)

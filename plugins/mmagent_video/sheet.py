@@ -36,7 +36,8 @@ def draw(clip: Clip, course: Course, moves: str, figure: Figure) -> None:
     if still:
         return
     axes = below.add_subplot()
-    axes.plot(course.seconds[1:], 100 * np.array(course.energy[1:]), marker="." if len(shown) < 60 else "")
+    few = len(course.seconds) < 60
+    axes.plot(course.seconds[1:], 100 * np.array(course.energy[1:]), marker="." if few else "", linewidth=1.2)
     for number, cut in enumerate(course.cuts):
         axes.axvline(cut, color="tab:red", linestyle="--", label="" if number else "cut")
     axes.set_ylim(bottom=0)

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmagent.errors import UserError
+from mmagent.sniff import HEAD
 from mmagent_video.clip import SHORT_OF_END, Frame, Pixels, check_film
+from mmagent_video.headers import end_of_file
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -35,6 +37,9 @@ class Stream:
         """
         self.name, self.kind, self.n_bytes = name, kind, n_bytes
         self._opened = opened
+        with contextlib.closing(opened()) as file:
+            if (end := end_of_file(kind, file.read(HEAD))) > n_bytes:
+                raise self._cut(f"{n_bytes:,} of its {end:,} bytes are there")
         with self._container() as (container, stream):
             context = stream.codec_context
             self.codec = str(context.codec.canonical_name)
@@ -46,10 +51,7 @@ class Stream:
             check_film(self)
             self._tick: Fraction = stream.time_base or Fraction(1, 1)
             stamps, keys = self._counted(container, stream)
-            alone = len(container.streams) == 1
             said = stream.duration * self._tick if stream.duration else None
-            if said is None and alone and container.duration:
-                said = Fraction(container.duration, 1_000_000)
         self._stamps, self._keys = stamps, keys
         self.n_frames = len(stamps)
         self.n_announced = max(int(stream.frames), self.n_frames)
@@ -64,12 +66,13 @@ class Stream:
         with self._container() as (container, stream):
             decoding = _Decoding(container, stream)
             found: Frame | None = None
-            at = -1
+            at, last = -1, 0
             for number in numbers:
                 wanted = int(self._stamps[number])
                 key = int(self._keys[max(0, np.searchsorted(self._keys, wanted, side="right") - 1)])
-                if key > at and key > self._stamps[0] and wanted != at:
+                if key > at and number > last + 1:
                     decoding.seek(key)
+                last = number
                 while found is None or at < wanted:
                     picture = decoding.following()
                     if decoding.broken > SHORT_OF_END + BROKEN * decoding.packets:
@@ -110,8 +113,6 @@ class Stream:
         span = float((int(self._stamps[-1]) - int(self._stamps[0])) * self._tick)
         self.fps = (self.n_frames - 1) / span
         self.seconds = span + 1 / self.fps
-        if said is not None and self.seconds < WHOLE * said - SHORT_OF_END / self.fps:
-            raise self._cut(f"{self.seconds:.1f} of its {said:.1f} seconds are there")
 
     @contextlib.contextmanager
     def _container(self) -> Iterator[tuple[Any, Any]]:
