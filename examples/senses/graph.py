@@ -61,7 +61,7 @@ def written(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
         name = f"{at:04}.json"
         (folder / name).write_text(json.dumps({key: row[key] for key in KEPT}))
         lines.append({"graph": name, "question": QUESTION, "answer": row["band"], "split": row["split"]})
-    (folder / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+FEW = ("--epochs", "3", "--validations", "3")  # the probe is fitted at once; only its words are trained
+CONTROLS = ("--controls", "blind,shuffled", "--baselines", "majority,nearest,logistic")
+
 __all__ = ["measured", "over", "table"]
 
 Scores = Mapping[str, float]
@@ -21,8 +24,9 @@ def measured(data: Path, work: Path, seed: int, options: Sequence[str] = ()) -> 
     Returns exact match by system: the bundle, its controls, the baselines on the same features.
     """
     bundle, report = work / f"bundle-{seed}", work / f"report-{seed}"
-    _run(["train", "--data", data, "--out", bundle, "--seed", seed, *options])
-    _run(["eval", "--data", data, "--bundle", bundle, "--split", "test", "--seed", seed, "--out", report])
+    _run(["train", "--data", data, "--out", bundle, "--seed", seed, *FEW, *options])
+    asked = ["--data", data, "--bundle", bundle, "--split", "test", "--seed", seed, *CONTROLS]
+    _run(["eval", *asked, "--out", report])
     found = json.loads((report / "report.json").read_text())
     return {
         one["name"]: one["scores"][found["judge"]]["value"] for one in found["systems"] if not one["shots"]

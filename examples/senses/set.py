@@ -127,7 +127,7 @@ def written(rows: Rows, folder: Path) -> Path:
         name = f"{at:05}.{'json' if sense == 'set' else 'png'}"
         (folder / name).write_bytes(row[sense])
         lines.append(json.dumps({**row, sense: name}) + "\n")
-    (folder / "labels.jsonl").write_text("".join(lines))
+    (folder / "metadata.jsonl").write_text("".join(lines))
     return folder
 
 

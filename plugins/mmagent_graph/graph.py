@@ -13,10 +13,20 @@ from numpy.typing import NDArray
 
 from mmagent.errors import UserError
 
-__all__ = ["MAX_EDGES", "MAX_NODES", "Graph", "Nodes", "check_edges", "check_nodes", "described", "made"]
+__all__ = [
+    "MAX_EDGES",
+    "MAX_NODES",
+    "Graph",
+    "Nodes",
+    "check_attributes",
+    "check_edges",
+    "check_nodes",
+    "made",
+]
 
 MAX_NODES = 200_000
 MAX_EDGES = 1_000_000
+MAX_ATTRIBUTES = 64  # of nodes, and of edges
 MOST_NAMES = 8  # nodes up to which all labels may differ; beyond, labels that mostly differ are names
 LABELS = ("element", "symbol", "atom", "label", "type", "kind", "class", "category", "color", "colour")
 """What the attribute that says what a node is is called, the likeliest first."""
@@ -110,6 +120,14 @@ def check_edges(count: int, where: str) -> None:
         raise UserError(
             f"{where} has more than {MAX_EDGES:,} edges, and a graph of at most that many is read. "
             "Take a part of it, such as the neighbourhood of a node."
+        )
+
+
+def check_attributes(count: int, where: str) -> None:
+    """Raise `UserError` for more attributes than are read."""
+    if count > MAX_ATTRIBUTES:
+        raise UserError(
+            f"{where} has more than {MAX_ATTRIBUTES} attributes of nodes or of edges. Leave some out."
         )
 
 

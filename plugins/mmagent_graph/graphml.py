@@ -8,7 +8,7 @@ from typing import Any
 from xml.parsers import expat
 
 from mmagent.errors import UserError
-from mmagent_graph.graph import MAX_NODES, Graph, Nodes, check_edges, check_nodes, made
+from mmagent_graph.graph import Graph, Nodes, check_attributes, check_edges, made
 
 __all__ = ["read_graphml"]
 
@@ -88,16 +88,10 @@ class _Reading:
                     f"{self.name}: edge {len(self.ends) + 1} lacks its source or target. Mend it."
                 )
             self.within = ("edge", len(self.ends))
-            self.ends.append((self._end(given["source"]), self._end(given["target"])))
+            self.ends.append((self.places.number(given["source"]), self.places.number(given["target"])))
             check_edges(len(self.ends), self.name)
         elif word in ("data", "default"):
             self.key, self.said = given.get("key", self.key), []
-
-    def _end(self, name: str) -> int:
-        """The place of an edge's end, which may be declared later; a flood of unknown ones is cut short."""
-        if len(self.places.places) > MAX_NODES:
-            check_nodes(len(self.places.places), self.name)
-        return self.places.number(name)
 
     def text(self, text: str) -> None:
         if self.path[-1] in ("data", "default"):
@@ -133,6 +127,7 @@ class _Reading:
         wanted = [
             key for key, (where, *_) in self.keys.items() if where in (of, "all") and key in self.defaults
         ]
+        check_attributes(len({*told, *wanted}), self.name)
         for key in dict.fromkeys([*told, *wanted]):
             _, name, kind = self.keys.get(key, (of, key, "string"))
             values = told.get(key, {})

@@ -17,7 +17,7 @@ __all__ = ["MOST_WEDGES", "adjacency", "components", "cycle_lengths", "distances
 
 MOST_WEDGES = 20_000_000  # pairs of edges looked at for triangles
 SMALL = 256  # nodes of a graph whose distances are all taken
-SMALL_EDGES = 2048  # edges of a graph whose cycles are looked for
+SMALL_EDGES = 1024  # edges of a graph whose cycles are looked for
 LONGEST_CYCLE = 8
 CHUNK = 1 << 20
 

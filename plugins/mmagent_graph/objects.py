@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from mmagent.errors import UserError
-from mmagent_graph.graph import Graph, Nodes, check_edges, check_nodes, made
+from mmagent_graph.graph import Graph, Nodes, check_attributes, check_edges, check_nodes, made
 from mmagent_graph.smiles import of_atoms
 
 __all__ = ["FORMS", "is_networkx", "of_mapping", "of_networkx", "read_json"]
@@ -61,11 +62,11 @@ def _of_nodes(found: Mapping[str, Any], links: Sequence[Any], name: str) -> Grap
     if isinstance(given, Sequence) and not isinstance(given, str):
         check_nodes(len(given), name)
         declared = [one.get("id", at) if isinstance(one, Mapping) else one for at, one in enumerate(given)]
-        nodes = _columns([one if isinstance(one, Mapping) else {} for one in given])
+        nodes = _columns([one if isinstance(one, Mapping) else {} for one in given], name)
     for one in declared:
         places.number(_hashable(one, name))
     if len(places.places) < len(declared):
-        twice = next(one for at, one in enumerate(declared) if one in declared[:at])
+        twice = Counter(declared).most_common(1)[0][0]
         raise UserError(f"{name} has two nodes called {twice!r:.40}. Give each its own id.")
     ends = []
     for at, link in enumerate(links, start=1):
@@ -79,7 +80,7 @@ def _of_nodes(found: Mapping[str, Any], links: Sequence[Any], name: str) -> Grap
                     "take the edge out."
                 )
         ends.append((places.number(_hashable(pair[0], name)), places.number(_hashable(pair[1], name))))
-    edges = _columns([link if isinstance(link, Mapping) else _rest(link) for link in links])
+    edges = _columns([link if isinstance(link, Mapping) else _rest(link) for link in links], name)
     directed = bool(found.get("directed", False))
     return made(
         name, "nodes and edges", len(places.places), ends, nodes=nodes, edges=edges, directed=directed
@@ -98,8 +99,8 @@ def of_networkx(graph: Any) -> Graph:
     check_edges(graph.number_of_edges(), name)
     places = {node: at for at, node in enumerate(graph.nodes())}
     ends = [(places[one], places[two]) for one, two in graph.edges()]
-    nodes = _columns([data for _, data in graph.nodes(data=True)])
-    edges = _columns([data for _, _, data in graph.edges(data=True)])
+    nodes = _columns([data for _, data in graph.nodes(data=True)], name)
+    edges = _columns([data for _, _, data in graph.edges(data=True)], name)
     directed = bool(graph.is_directed())
     return made(name, "networkx", len(places), ends, nodes=nodes, edges=edges, directed=directed)
 
@@ -138,9 +139,10 @@ def _rest(link: Sequence[Any]) -> Mapping[str, Any]:
     return {"weight" if isinstance(link[2], int | float) else "label": link[2]}
 
 
-def _columns(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Any]]:
+def _columns(rows: Sequence[Mapping[Any, Any]], where: str) -> dict[str, list[Any]]:
     """Attributes by name; values that are no numbers or words are left out."""
     names = dict.fromkeys(str(key) for row in rows for key in row if str(key) not in ROLES)
+    check_attributes(len(names), where)
     plain = str | int | float | bool
     return {
         name: [value if isinstance(value := row.get(name), plain) else None for row in rows] for name in names

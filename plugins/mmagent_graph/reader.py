@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from mmagent.profile import Profile
     from mmagent_graph.encoder import GraphEncoder
 
-MAX_BYTES = 64 << 20
+MAX_BYTES = 32 << 20
+MAX_JSON = 16 << 20  # what JSON becomes in memory is twenty times as large
 SUFFIXES = {
     ".smi": "SMILES",
     ".smiles": "SMILES",
@@ -108,6 +109,10 @@ def _decoded(data: bytes, name: str) -> Graph:
     if kind == "GraphML":
         return read_graphml(data, name)
     if kind == "JSON":
+        if len(data) > MAX_JSON:
+            raise UserError(
+                f"{name} is JSON of more than {MAX_JSON >> 20} MiB. Give an edge list or GraphML."
+            )
         return read_json(data, name)
     try:
         text = data.decode("utf-8-sig")

@@ -25,7 +25,9 @@ POOLED = 128  # of the sayings' number of groups, and of the most of a group
 ATTRIBUTES = SAID + 2 * POOLED
 SLOTS = 16
 MEASURED = 4 * SLOTS
-MOST_TOLD = 20_000  # elements with words of which all is said; of others only their words
+MOST_TOLD = 20_000  # elements, and relations, of which all is said; of more only their words
+MOST_WORDS = 12  # of an element whose pairs of words are said
+MOST_PAIRS = 1_000_000
 
 
 def said(elements: Elements) -> list[list[int]]:
@@ -34,7 +36,10 @@ def said(elements: Elements) -> list[list[int]]:
         return [[] for _ in range(elements.n)]
     scene = Scene(elements)
     told = [sorted(own) for own in scene.words]
-    sayings: list[list[str]] = [[*own, *map(" ".join, combinations(own, 2))] for own in told]
+    brief = sum(map(len, told)) ** 2 <= MOST_PAIRS * elements.n and max(map(len, told)) <= MOST_WORDS
+    sayings: list[list[str]] = [
+        [*own, *map(" ".join, combinations(own, 2))] if brief else [*own] for own in told
+    ]
     if elements.axes and elements.n <= MOST_TOLD:
         for side in ("left", "right", "top", "bottom", "corner"):
             for at in np.flatnonzero(scene.touches(side)):
@@ -42,9 +47,9 @@ def said(elements: Elements) -> list[list[int]]:
         for side in ("top", "bottom"):
             for at in np.flatnonzero(scene.extreme(side)):
                 sayings[at] += _about(f"is {side}", told[at])
-    if elements.axes and elements.n <= MOST_RELATED:
+    if elements.axes and brief and elements.n <= MOST_RELATED:
         for name, relation in (("on", scene.on), ("beside", scene.beside)):
-            for one, two in np.argwhere(relation).tolist():
+            for one, two in np.argwhere(relation).tolist() if relation.sum() <= MOST_TOLD else ():
                 sayings[one] += [f"{mine} {name} {theirs}" for mine in told[one] for theirs in told[two]]
     known = {text: _hashed(text) for text in {text for own in sayings for text in own}}
     return [[known[text] for text in own] for own in sayings]

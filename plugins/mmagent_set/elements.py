@@ -19,6 +19,7 @@ __all__ = ["MAX_ATTRIBUTES", "MAX_ELEMENTS", "MAX_OBJECTS", "Elements", "check_c
 MAX_ELEMENTS = 2_000_000  # points of an array
 MAX_OBJECTS = 100_000  # objects with words
 MAX_ATTRIBUTES = 64
+MAX_GROUPS = 10_000
 AXES = re.compile(
     r"(?:(?:pos|loc|coord|center|centre)_?)?([xyz])(?:_?(?:pos|loc|coord|position|location))?", re.I
 )
@@ -80,16 +81,11 @@ class Elements:
         if self.n == 0 or not keys:
             return self
         ranks = np.stack([np.unique(key, return_inverse=True)[1] for key in keys[::-1]], axis=1)
-        told = (
-            sorted(
-                (tuple(map(tuple, sorted(ranks[self.groups == group].tolist()))), group)
-                for group in range(self.n_groups)
-            )
-            if self.n_groups > 1
-            else [((), 0)]
-        )
+        order = np.lexsort((*ranks.T[::-1], self.groups))
+        cuts = np.searchsorted(self.groups[order], np.arange(self.n_groups + 1))
+        told = [ranks[order[cuts[at] : cuts[at + 1]]].tolist() for at in range(self.n_groups)]
         place = np.empty(self.n_groups, dtype=np.int64)
-        place[[group for _, group in told]] = np.arange(self.n_groups)
+        place[sorted(range(self.n_groups), key=told.__getitem__)] = np.arange(self.n_groups)
         groups = place[self.groups]
         order = np.lexsort((*ranks.T[::-1], groups))
         return Elements(
@@ -129,6 +125,10 @@ def of_columns(
     if len(columns) > MAX_ATTRIBUTES:
         raise UserError(
             f"{where} has elements of {len(columns):,} attributes; at most {MAX_ATTRIBUTES} are read."
+        )
+    if n_groups > MAX_GROUPS:
+        raise UserError(
+            f"{where} has {n_groups:,} groups; at most {MAX_GROUPS:,} are read. Take some of them."
         )
     words: dict[str, tuple[str, ...]] = {}
     numbers: dict[str, Floats] = {}

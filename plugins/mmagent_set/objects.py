@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmagent.errors import UserError
-from mmagent_set.elements import MAX_ELEMENTS, MAX_OBJECTS, Elements, check_count, of_columns
+from mmagent_set.elements import MAX_ATTRIBUTES, MAX_ELEMENTS, MAX_OBJECTS, Elements, check_count, of_columns
 
 __all__ = ["FORMS", "of_object", "read_json"]
 
@@ -120,6 +120,10 @@ def _of_points(
 
 def _columns(rows: Sequence[Mapping[Any, Any]], name: str) -> dict[str, list[Any]]:
     names = dict.fromkeys(str(key) for row in rows for key in row)
+    if len(names) > MAX_ATTRIBUTES:
+        raise UserError(
+            f"{name} has objects of {len(names):,} attributes; at most {MAX_ATTRIBUTES} are read."
+        )
     columns: dict[str, list[Any]] = {}
     for word in names:
         values = [row.get(word) for row in rows]

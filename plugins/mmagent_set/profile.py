@@ -165,7 +165,8 @@ def _directions(places: Floats) -> str | None:
     there = places[np.isfinite(places).all(axis=1)]
     if places.shape[1] < 2 or len(there) < 2:
         return None
-    spread = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(there.T)), 0))[::-1]
+    unit = float(np.abs(there).max()) or 1.0  # squares of large numbers would be infinite
+    spread = unit * np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov((there / unit).T)), 0))[::-1]
     return ", ".join(f"{one:.4g}" for one in spread)
 
 
@@ -188,9 +189,9 @@ def _alike(elements: Elements) -> float:
 
 
 def _compressed(elements: Elements) -> float:
-    """What deflate leaves of the first elements, columns one after the other, numbers as float32."""
+    """What deflate leaves of the first elements, columns one after the other, numbers as float64."""
     some = 100_000
-    raw = b"".join(values[:some].astype(np.float32).tobytes() for values in elements.numbers.values())
+    raw = b"".join(values[:some].tobytes() for values in elements.numbers.values())
     raw += "\n".join(" ".join(texts[:some]) for texts in elements.words.values()).encode()
     return _round(len(zlib.compress(raw, 6)) / max(len(raw), 1))
 
@@ -200,6 +201,7 @@ def _far(places: Floats) -> float | None:
     there = places[np.isfinite(places).all(axis=1)]
     if not places.shape[1] or len(there) < 3:
         return None
+    there = there / (float(np.abs(there).max()) or 1.0)
     away = np.sqrt(((there - np.median(there, axis=0)) ** 2).sum(axis=1))
     return _round(float((away > 5 * max(float(np.median(away)), 1e-12)).mean()))
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmagent_set.encoder import SetEncoder
 
 MAX_BYTES = 128 << 20
+MAX_TEXT = 16 << 20  # of a text, which takes far more memory than an array
 SUFFIXES = {".npy": "npy", ".ply": "ply", ".json": "JSON", ".csv": "csv", ".tsv": "csv", ".txt": "csv"}
 READS = "Sets are npy of shape (N, d), csv, ply, and JSON lists of objects or points."
 
@@ -100,6 +101,8 @@ def _decoded(data: bytes, name: str) -> Elements:
     kind = set_format(data[:4096]) or SUFFIXES.get(suffix)
     if kind is None or (kind in ("npy", "ply") and set_format(data[:4096]) != kind):
         raise UserError(f"{name} is not a set: it starts like {starts_like(data[:4096])}. {READS}")
+    if len(data) > MAX_TEXT and (kind in ("JSON", "csv") or b"format ascii" in data[:200]):
+        raise UserError(f"{name} is text of more than {MAX_TEXT >> 20} MiB. Save so many points as npy.")
     if kind == "npy":
         return read_npy(data, name)
     if kind == "ply":

@@ -64,6 +64,10 @@ REFUSED: dict[str, tuple[object, str]] = {
     "hydrogens too few": ({"atoms": ["C", "C"], "bonds": [], "hydrogens": [3]}, "one for each"),
     "no atoms": ({"atoms": [], "bonds": []}, "without nodes"),
     "neither": ({"a": 1}, "neither atoms nor edges"),
+    "an attribute for each node": (
+        {"nodes": [{"id": at, f"a{at}": 1} for at in range(99)], "edges": []},
+        "64 attributes",
+    ),
     "edge to nowhere": ({"nodes": [1, 2], "edges": [[1, 3]]}, "no such node"),
     "the same id twice": ({"nodes": [1, 1], "edges": []}, "two nodes called 1"),
     "a billion nodes": ({"nodes": 10**9, "edges": []}, "more than"),

@@ -39,7 +39,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
         split = "test" if len(lines) >= 64 else "train"
         row = {"set": name, "question": f"There is a {color} {fruit}.", "answer": str(true).lower()}
         lines.append(json.dumps(row | {"split": split}) + "\n")
-    (folder / "labels.jsonl").write_text("".join(lines))
+    (folder / "metadata.jsonl").write_text("".join(lines))
     return folder
 
 

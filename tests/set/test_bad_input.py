@@ -54,6 +54,8 @@ REFUSED: dict[str, tuple[object, str]] = {
     "mixed": ([{"x": 1}, [{"x": 1}]], "mixes groups"),
     "numbers among objects": ([{"x": 1}, 5], "element 2 is 5"),
     "nested attribute": ([{"x": {"y": 1}}], "must be a word or a number"),
+    "an attribute for each object": ([{f"a{at}": 1} for at in range(99)], "99 attributes"),
+    "many groups": ([[[1, 2]]] * 10_001, "10,001 groups"),
     "many attributes": ([{f"a{at}": 1 for at in range(100)}], "100 attributes"),
     "a dictionary of others": ({"a": 1}, "holds no set"),
     "cut JSON": (b'[{"x": 1', "whole JSON"),
