@@ -116,6 +116,7 @@ def prepare(
     that cannot be learned from.
     """
     from mmagent.core_adapter import settle
+    from mmagent.feature_cache import FeatureCache
 
     data.demand_sound()
     given = encoders_by_sense(encoder, data.modalities)
