@@ -2,7 +2,8 @@
 
 For each of the senses audio, series and table that is installed. `mmagent inspect` stands against itself on
 a short file of the same kind, `mmagent ask` against a question in words with the same bundle, each allowed
-600 MB more than its peer. A sense that the bundle lacks gets an untrained prefix.
+600 MB more than its peer. A sense that the bundle lacks gets an untrained prefix over the encoder that the
+modality has of its own or --encoder names; without either it is inspected only.
 """
 
 from __future__ import annotations
@@ -45,20 +46,21 @@ QUICK = {"audio": 20, "series": 5_000, "table": 5_000}
 
 
 def measure(given: Namespace) -> list[Figure]:
-    """Two figures for each of these senses that is installed."""
+    """Two figures for each of these senses that is installed; one where it has no encoder."""
     plugins = load_plugins()
     senses = [name for name in given.sense or KINDS if name in plugins.modalities]
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        bundle = _with_senses(given.bundle, senses, folder, plugins)
+        bundle = _with_senses(given, senses, folder, plugins)
+        able = Bundle.open(bundle, check_content=False).senses
         for sense in senses:
             print(f"  {KINDS[sense].told} ...", file=sys.stderr, flush=True)
-            figures += _figures(sense, bundle, folder, given)
+            figures += _figures(sense, bundle, folder, given, asked=sense in able)
     return figures
 
 
-def _figures(sense: str, bundle: Path, folder: Path, given: Namespace) -> Iterator[Figure]:
+def _figures(sense: str, bundle: Path, folder: Path, given: Namespace, *, asked: bool) -> Iterator[Figure]:
     kind = KINDS[sense]
     length = QUICK[sense] if given.quick else kind.long
     files = [kind.write(folder / f"{sense}-{size}{kind.suffix}", size) for size in (length, kind.short)]
@@ -67,8 +69,9 @@ def _figures(sense: str, bundle: Path, folder: Path, given: Namespace) -> Iterat
     about = [*ask, QUESTION, f"--{sense}", files[0]]
     sides: dict[str, tuple[Command, Command, str]] = {
         "inspect": ([*look, files[0]], [*look, files[1]], "the same of a short file"),
-        "ask": (about, [*ask, WORDS], "a question in words"),
     }
+    if asked:
+        sides["ask"] = about, [*ask, WORDS], "a question in words"
     once = Namespace(**{**vars(given), "quick": not given.runs or given.quick})  # memory needs no warming up
     for command, (ours, peer, against) in sides.items():
         pairs = in_turns(lambda ours=ours: run(ours), lambda peer=peer: run(peer), once, usual=1)
@@ -91,10 +94,13 @@ def _figure(name: str, against: str, pairs: Pairs[str]) -> Figure:
     )
 
 
-def _with_senses(name: str, senses: Sequence[str], folder: Path, plugins: Plugins) -> Path:
+def _with_senses(given: Namespace, senses: Sequence[str], folder: Path, plugins: Plugins) -> Path:
     """The bundle itself where it has all the senses, else a copy with untrained ones for those it lacks."""
-    place = find_bundle(name, plugins.bundles).resolve()
-    lacking = [sense for sense in senses if sense not in Bundle.open(place, check_content=False).senses]
+    place = find_bundle(given.bundle, plugins.bundles).resolve()
+    there = Bundle.open(place, check_content=False).senses
+    named = dict(word.split("=", 1) for word in given.encoder or ())
+    encoders = {name: named.get(name) or plugins.modalities[name].encoder for name in senses}
+    lacking = [f"{name}={encoder}" for name, encoder in encoders.items() if encoder and name not in there]
     if not lacking:
         return place
     command = [sys.executable, "-m", "benchmarks.untrained_senses", place, folder / "bundle", *lacking]
@@ -109,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _more(parser: ArgumentParser) -> None:
     parser.add_argument("--sense", action="append", choices=KINDS, help="one of them alone; repeatable")
+    parser.add_argument("--encoder", action="append", metavar="SENSE=DIR", help="an encoder; repeatable")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """A copy of a bundle with untrained senses added, to measure memory and speed with before any is trained.
 
-python -m benchmarks.untrained_senses BUNDLE TARGET SENSE [SENSE ...]
+python -m benchmarks.untrained_senses BUNDLE TARGET SENSE=ENCODER [SENSE=ENCODER ...]
 """
 
 from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import torch
 N_TOKENS = 8
 
 
-def write(source: Path, target: Path, senses: Sequence[str]) -> Path:
-    """Write the copy; each sense has its modality's own encoder and a random linear prefix."""
+def write(source: Path, target: Path, senses: Mapping[str, str]) -> Path:
+    """Write the copy; each sense has the encoder that is named for it and a random linear prefix."""
     from mmagent.bundle import CARD, Bundle
     from mmagent.manifest import MANIFEST
     from mmagent.plugins import load_plugins
@@ -29,14 +29,13 @@ def write(source: Path, target: Path, senses: Sequence[str]) -> Path:
     d_core = json.loads((Path(bundle.core) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
     build = plugins.resolve(plugins.adapters["prefix"].build)
     torch.manual_seed(0)
-    for name in senses:
-        modality = plugins.modalities[name]
-        reader = plugins.resolve(modality.reader)()
-        encoder = reader.load_encoder(modality.encoder, device=torch.device("cpu"), dtype=torch.float32)
+    for name, location in senses.items():
+        reader = plugins.resolve(plugins.modalities[name].reader)()
+        encoder = reader.load_encoder(location, device=torch.device("cpu"), dtype=torch.float32)
         config, weights = {"n_tokens": N_TOKENS}, f"{name}/adapter.safetensors"
         parts[weights] = build(config, encoder.d_encoder, d_core).state_dict()
         adapter = {"family": "prefix", "config": config, "weights": weights}
-        manifest["senses"][name] = {"encoder": modality.encoder, "adapter": adapter}
+        manifest["senses"][name] = {"encoder": location, "adapter": adapter}
     Bundle.write(target, manifest, parts, card=(source / CARD).read_text(encoding="utf-8"))
     return target
 
@@ -46,9 +45,9 @@ def main() -> None:
     parser = ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("senses", nargs="+")
+    parser.add_argument("senses", nargs="+", metavar="SENSE=ENCODER")
     given = parser.parse_args()
-    write(given.bundle, given.target, given.senses)
+    write(given.bundle, given.target, dict(sense.split("=", 1) for sense in given.senses))
 
 
 if __name__ == "__main__":

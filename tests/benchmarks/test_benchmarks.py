@@ -24,7 +24,11 @@ FIGURES = {
     "finetune": 3,
     "padding": 6,
     "growth": 3,
-    "streaming": 2 * len({"audio", "series", "table"} & set(load_plugins().modalities)),
+    "streaming": sum(
+        2 if one.encoder else 1
+        for name, one in load_plugins().modalities.items()
+        if name in ("audio", "series", "table")
+    ),
 }
 
 
