@@ -115,8 +115,13 @@ def _tables(place: Path, folders: list[Path]) -> dict[str, str | None]:
 
 
 def _alone(place: Path) -> dict[str, str | None]:
-    """The one table that lies in the folder, whatever its name: it says more than the folders beside it."""
+    """The one table that lies in the folder, whatever its name: it says more than the folders beside it.
+
+    Of several, as where the media are csv files themselves, the one called labels.
+    """
     found = [file.name for file in sorted(place.iterdir()) if _is_table(file)]
+    named = [name for name in found if Path(name).stem.lower() == "labels"]
+    found = named if len(named) == 1 else found
     if len(found) > 1:
         raise UserError(
             f"{place} holds several tables, none named after a split: {', '.join(found[:5])}. "

@@ -72,15 +72,18 @@ def shares_above(signal: Tensor, kernels: Tensor, biases: Sequence[float] = BIAS
 
 def _shares(signal: Tensor, kernels: Tensor, biases: Sequence[float]) -> Tensor:
     n_groups, length = signal.shape
+    at = torch.arange(N_KERNELS, device=signal.device)
+    group, place = at % n_groups, at // n_groups
+    grouped = kernels.new_zeros(n_groups, -(-N_KERNELS // n_groups), LENGTH)
+    grouped[group, place] = kernels
     out = signal.new_zeros(N_KERNELS, len(DILATIONS), len(biases))
-    for at, dilation in enumerate(DILATIONS):
+    for which, dilation in enumerate(DILATIONS):
         reach = dilation * (LENGTH // 2)
         if reach >= length:
             break
         padded = pad(signal, (reach, reach))
         views = torch.stack([padded[:, step * dilation :][:, :length] for step in range(LENGTH)], dim=1)
-        for group in range(n_groups):
-            found = kernels[group::n_groups] @ views[group]  # (84 / G, T)
-            for which, bias in enumerate(biases):
-                out[group::n_groups, at, which] = (found > bias).float().mean(dim=1)
+        found = grouped @ views  # (G, kernels of a group, T)
+        above = torch.stack([torch.count_nonzero(found > bias, dim=2) for bias in biases], dim=2)
+        out[:, which] = above[group, place] / length
     return out

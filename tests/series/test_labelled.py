@@ -76,6 +76,19 @@ def test_csv_files_in_class_folders_are_told_from_tables_by_content(tmp_path: Pa
     assert [list(one.media) for one in found] == [["series"], ["table"]] * 2
 
 
+def test_a_table_called_labels_goes_before_the_csv_files_beside_it(tmp_path: Path, plugins: Plugins):
+    for at, label in enumerate(("quick", "slow")):
+        np.savetxt(tmp_path / f"{at}.csv", series(label, at), delimiter=",")
+    rows = [{"series": f"{at}.csv", "label": label} for at, label in enumerate(("quick", "slow"))]
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = read_labelled(tmp_path, plugins.modalities)
+    assert [(one.answer, one.media["series"][0].name) for one in found] == [
+        ("quick", "0.csv"),
+        ("slow", "1.csv"),
+    ]
+    assert not check(found, plugins).problems
+
+
 def test_a_bundle_is_trained_asked_and_says_no_to_a_table(
     parquet: Path, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
