@@ -164,7 +164,7 @@ def _turned(bundle: Path, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, flo
     scores = {name: float(values.mean()) for name, values in right.items() if name != "as it is"}
     if opposite == opposite:
         scores["played backwards, the opposite said"] = opposite
-    return scores, {one: float(right["as it is"][topics == one].mean()) for one in sorted(set(topics))}
+    return scores, {str(one): float(right["as it is"][topics == one].mean()) for one in sorted(set(topics))}
 
 
 def _frames(data: bytes) -> NDArray[np.uint8]:

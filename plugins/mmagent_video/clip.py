@@ -100,7 +100,7 @@ class Clip:
 
 def evenly(n: int, most: int) -> list[int]:
     """At most `most` of the numbers below n, evenly spaced, with the first and the last of them."""
-    return np.linspace(0, n - 1, min(n, most)).round().astype(int).tolist()
+    return [round(at) for at in np.linspace(0, n - 1, min(n, most)).tolist()]
 
 
 def shrunk(pixels: Pixels, side: int) -> Pixels:

@@ -69,7 +69,7 @@ class VideoEncoder:
         reader, encoder = self._pictures
         pictures = [reader.load(np.asarray(frame)) for frames in samples for frame in frames]
         pooled = encoder.encode(pictures).pooled.float()
-        return list(pooled.split([len(frames) for frames in samples]))
+        return list(torch.split(pooled, [len(frames) for frames in samples]))
 
 
 def load_encoder(

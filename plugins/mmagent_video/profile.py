@@ -7,6 +7,7 @@ neighbours that lie evenly over it, so that motion and cuts are between frames t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmagent.profile import Profile
+from mmagent.profile import Profile, Told
 from mmagent_video import motion
 from mmagent_video.clip import Clip, Frame, Pixels, evenly, shrunk
 
@@ -48,7 +49,8 @@ class Course:
     def changes(self) -> Floats:
         """The energies that were measured."""
         energy = np.array(self.energy)
-        return energy[~np.isnan(energy)]
+        measured: Floats = energy[~np.isnan(energy)]
+        return measured
 
 
 @dataclass
@@ -80,7 +82,7 @@ def profile(clip: Clip) -> Profile:
         moves = "nothing moves"
     length = f"{film.seconds:.2f} s" if film.seconds else "of unknown length"
     rate = f" at {film.fps:.3g} a second" if film.fps and n > 1 else ""
-    aspects = {
+    aspects: dict[str, Mapping[str, Told]] = {
         "elements": _elements(sums, n),
         "sampling": _sampling(clip, course),
         "structure": _structure(course, sums, way, coherence),
@@ -248,7 +250,8 @@ def _noise(clip: Clip, course: Course, sums: _Sums) -> dict[str, int | float | N
 def _steps(course: Course) -> Floats:
     """Seconds between frames that follow each other."""
     measured = ~np.isnan(np.array(course.energy))
-    return np.diff(course.seconds)[measured[1:]]
+    steps: Floats = np.diff(course.seconds)[measured[1:]]
+    return steps
 
 
 def _luma(pixels: Pixels) -> NDArray[np.int16]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,8 @@ def draw(clip: Clip, course: Course, moves: str, figure: Figure) -> None:
     timed = clip.film.fps is not None
     figure.set_layout_engine("constrained")
     still = len(course.seconds) < 2
-    top, below = (figure, figure) if still else figure.subfigures(2, 1, height_ratios=[rows, 1.3])
+    parts: Any = [figure, None] if still else figure.subfigures(2, 1, height_ratios=[rows, 1.3])
+    top, below = parts
     for at, number in enumerate(shown):
         axes = top.add_subplot(rows, columns, at + 1)
         axes.imshow(sample.frames[number], interpolation="nearest")

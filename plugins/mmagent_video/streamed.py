@@ -47,7 +47,8 @@ class Stream:
             if not self.width:
                 raise self._damaged("its size cannot be found")
             self.n_announced = self.n_frames = int(stream.frames) or 1
-            self.seconds = self.fps = None
+            self.seconds: float | None = None
+            self.fps: float | None = None
             check_film(self)
             self._tick: Fraction = stream.time_base or Fraction(1, 1)
             stamps, keys = self._counted(container, stream)
@@ -66,10 +67,12 @@ class Stream:
         with self._container() as (container, stream):
             decoding = _Decoding(container, stream)
             found: Frame | None = None
-            at, last = -1, 0
+            at: int = -1
+            last = 0
             for number in numbers:
                 wanted = int(self._stamps[number])
-                key = int(self._keys[max(0, np.searchsorted(self._keys, wanted, side="right") - 1)])
+                before = int(np.searchsorted(self._keys, wanted, side="right")) - 1
+                key = int(self._keys[max(0, before)])
                 if key > at and number > last + 1:
                     decoding.seek(key)
                 last = number

@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, clips: Make, animation: Ma
         (place / "data" / way / f"{at}.gif").write_bytes(animation(frames))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-        options = ("--question", QUESTION, "--epochs", "6", "--dtype", "float32")
+        options = ("--question", QUESTION, "--adapter", "memory", "--dtype", "float32")
         assert main(["train", "--data", str(place / "data"), "--out", str(place / "motion"), *options]) == 0
     return place / "motion"
 
