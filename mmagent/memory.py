@@ -26,6 +26,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mmagent.answer import ShotVote
@@ -80,6 +81,8 @@ class MemorySettings:
     """Similarity of the nearest shot at which memory and core weigh the same."""
     power: float = 1.0
     """What the mean votes of the answers are raised to: 1 leaves them, more widens the leader's lead."""
+    means: bool = True
+    """Whether the mean of an answer's shots votes, too; not where beta and power were chosen without it."""
     mean: Tensor | None = None
     """(d,) taken off the features first; what all inputs share says nothing about which is which."""
     projection: Tensor | None = None
@@ -233,7 +236,6 @@ class ShotMemory:
         sources: Sequence[str],
         codec: AnswerCodec,
         settings: MemorySettings,
-        means: bool,
     ) -> None:
         import torch
 
@@ -248,10 +250,6 @@ class ShotMemory:
         distinct = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
         self.groups = torch.tensor([distinct[pair] for pair in pairs])  # (N,) into G distinct pairs
         self.group_sizes = torch.bincount(self.groups, minlength=len(distinct)).float()  # (G,)
-        self._means: Tensor | None = None
-        if means:
-            sums = torch.zeros(len(distinct), keys.shape[1]).index_add_(0, self.groups, keys)
-            self._means = torch.nn.functional.normalize(sums, dim=-1)
         self.continuations = _continuations([answer for _, answer in distinct], codec)
         self._matches: dict[tuple[str, ...], Tensor] = {}
 
@@ -265,20 +263,18 @@ class ShotMemory:
         settings: MemorySettings | None = None,
         *,
         sources: Sequence[str] | None = None,
-        means: bool = False,
     ) -> ShotMemory:
         """Remember N answered shots: pooled features (N, d), and N questions and answers.
 
         A shot whose question is None answers whatever is asked. `sources` say where each shot came from, for
-        `Vote.explain`. means: whether the mean of an answer's shots votes beside them. Raises UserError when
-        there are no shots.
+        `Vote.explain`. Raises UserError when there are no shots.
         """
         if len(answers) == 0:
             raise UserError("a shot memory needs at least one shot.")
         settings = settings or MemorySettings()
         keys = settings.keys(features).cpu()
         names = list(sources) if sources is not None else [f"shot {at + 1}" for at in range(len(answers))]
-        return cls(keys, questions, answers, names, core, settings.completed(keys, len(set(answers))), means)
+        return cls(keys, questions, answers, names, core, settings.completed(keys, len(set(answers))))
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -286,8 +282,16 @@ class ShotMemory:
     def mixer(self, query: Tensor, question: str | None) -> Vote:
         """The memory's vote on a query: pooled features (d,) and the question that is asked."""
         key = self.settings.keys(query[None])[0].cpu()
-        to_means = None if self._means is None else self._means @ key
+        to_means = self._means @ key if self.settings.means else None
         return Vote(self, self.keys @ key, self.matching(question), to_means)
+
+    @cached_property
+    def _means(self) -> Tensor:
+        """(G, d_key) unit means of the shots of each distinct question and answer."""
+        import torch
+
+        sums = torch.zeros(len(self.group_sizes), self.keys.shape[1]).index_add_(0, self.groups, self.keys)
+        return torch.nn.functional.normalize(sums, dim=-1)
 
     def matching(self, question: str | None) -> Tensor:
         """How far each shot's question is the one that is asked, (N,) from 0 to 1."""

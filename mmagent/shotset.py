@@ -92,7 +92,6 @@ class ShotSet:
                 codec,
                 bank.settings,
                 sources=[*sources, *(own.sources if own else ())],
-                means=own is None,  # what the bundle keeps may be many, and its settings are for single ones
             )
         return self._memories[key].mixer(joint_key([percepts], settings_of)[0], question)
 

@@ -94,7 +94,7 @@ def _memory(found: Remembered) -> tuple[dict[str, Any], dict[str, Any]]:
     """The entry "memory" of the sense, and the tensors it names."""
     settings = found.loudness.settings
     entry: dict[str, Any] = {
-        name: getattr(settings, name) for name in ("beta", "slope", "threshold", "power")
+        name: getattr(settings, name) for name in ("beta", "slope", "threshold", "power", "means")
     }
     tensors = {
         name: tensor for name in ("mean", "projection") if (tensor := getattr(settings, name)) is not None

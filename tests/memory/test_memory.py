@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from mmagent.memory import MemorySettings, ShotMemory, Vote, question_match
 
 ALPHABET = "\n abcdefghijklmnopqrstuvwxyz#"
 END, EOS = 0, len(ALPHABET) - 1
-SETTINGS = MemorySettings(beta=20.0, slope=20.0, threshold=0.6)
+SETTINGS = MemorySettings(beta=20.0, slope=20.0, threshold=0.6, means=False)
 WHAT = "What is this?"
 
 
@@ -74,7 +75,8 @@ def test_of_few_shots_the_mean_votes_too() -> None:
     """Two shots on either side of the query, and one of another answer that is a little nearer than each."""
     keys = [unit(1.0, 0.8, 0.0), unit(1.0, -0.8, 0.0), unit(1.0, 0.0, 0.7)]
     answers, query = ["dax", "dax", "wug"], unit(1.0, 0.0, 0.0)
-    shots = ShotMemory.build(torch.stack(keys), [WHAT] * 3, answers, Letters(), SETTINGS, means=True)
+    both = replace(SETTINGS, means=True)
+    shots = ShotMemory.build(torch.stack(keys), [WHAT] * 3, answers, Letters(), both)
     alone = ShotMemory.build(torch.stack(keys), [WHAT] * 3, answers, Letters(), SETTINGS)
     start = [ALPHABET.index(" ")]
     found = {name: one.mixer(query, WHAT)(start, uniform()) for name, one in (("means", shots), ("", alone))}
