@@ -83,7 +83,7 @@ def carry_out(wish: Wish) -> None:
                 examples, agent, wish.settings, memory, wish.out, encoder=wish.encoder, bar=bar
             )
             _report(wish, *found, examples, wish.again())
-            return say_where(wish.out)
+            return say_where(wish.out, examples.modalities)
         settings = wish.settings.changed({"adapter": rest})
         place = train_memory.aside(wish.out) if memory else wish.out
         kept = train_memory.done_before(wish.out, settings, resume=wish.resume) if memory else None
@@ -98,7 +98,7 @@ def carry_out(wish: Wish) -> None:
         _remember(wish, memory, examples, agent, before)
     elif done is not None:
         _conclude(wish, *done, examples)
-    say_where(wish.out)
+    say_where(wish.out, examples.modalities)
     return None
 
 
