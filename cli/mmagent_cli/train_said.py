@@ -58,9 +58,10 @@ def say_what_came(done: Trained) -> None:
     )
 
 
-def say_where(out: Path) -> None:
-    """Where the bundle is, and how to ask it."""
-    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE')
+def say_where(out: Path, modalities: Sequence[str]) -> None:
+    """Where the bundle is, and how to ask it about what it has learnt from."""
+    given = " ".join(f"--{name.replace('_', '-')} FILE" for name in modalities)
+    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} {given}')
 
 
 class Bar:

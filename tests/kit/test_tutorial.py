@@ -44,7 +44,7 @@ def environment(place: Path) -> dict[str, str]:
 
 
 def test_the_tutorial_runs_from_its_first_to_its_last_line(tmp_path: Path) -> None:
-    surroundings, here, said = environment(tmp_path / "env"), tmp_path / "here", [""]
+    surroundings, here, said, told = environment(tmp_path / "env"), tmp_path / "here", [""], ""
     here.mkdir()
     for language, text in blocks():
         if language == "python":
@@ -65,9 +65,11 @@ def test_the_tutorial_runs_from_its_first_to_its_last_line(tmp_path: Path) -> No
             )
             assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
             said.append(done.stdout)
+            told += done.stderr
         else:
             assert language == "text", f"a block is sh, python or text, not {language!r}"
             assert said[-1] == text
+    assert "--bundle lamps --spectrum FILE" in told
     whole = "".join(said)
     assert re.search(r"^spectrum +0\.1\.0 +mmagent-spectrum +ok +modality spectrum", whole, re.MULTILINE)
     assert "spectrum: 17 passed, 0 failed, 3 skipped" in whole
