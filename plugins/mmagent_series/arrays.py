@@ -55,15 +55,15 @@ def from_mapping(given: Mapping[str, Any], name: str = "the dictionary") -> Seri
     if (rows := given.get("length")) is not None and rows != len(array):
         raise UserError(f"{name} promises {rows!r:.20} samples and has {len(array):,}.")
     told = given.get("channels")
-    titles = [with_unit(str(title)) for title in told] if told is not None and len(told) else None
-    units = given.get("units") or (titles and [unit for _, unit in titles])
-    channels = titles and [title for title, _ in titles]
+    titles = [with_unit(str(title)) for title in told] if told is not None else []
+    units: Sequence[str] = given.get("units") or [unit for _, unit in titles]
+    channels = [title for title, _ in titles]
     if units and len(units) != (array.shape[1] if array.ndim == 2 else 1):
         if given.get("units"):
             raise UserError(f"{name} has {len(units)} units, and not one for each channel.")
-        units = None
+        units = ()
     rate = given.get("rate", given.get("sampling_rate"))
-    return from_array(array, name, channels=channels, units=units, rate=rate)
+    return from_array(array, name, channels=channels or None, units=units or None, rate=rate)
 
 
 def read_npy(stream: IO[bytes], name: str) -> Series:

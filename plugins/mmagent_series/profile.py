@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmagent.figures import entropy_bits, level_entropy
 from mmagent.profile import Profile
@@ -105,7 +106,7 @@ def _structure(series: Series, seen: Survey) -> Mapping[str, Told]:
     return told
 
 
-def _stationarity(seen: Survey, unit: np.ndarray, length: int) -> str | None:  # type: ignore[type-arg]
+def _stationarity(seen: Survey, unit: NDArray[np.float64], length: int) -> str | None:
     """A hint from eight parts of the series: whether their levels or their spreads differ."""
     if length < 4 * seen.parts.shape[1]:
         return None

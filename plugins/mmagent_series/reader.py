@@ -204,7 +204,7 @@ def _spooled(source: Any) -> IO[bytes]:
             raise UserError(f"what is read has more than {MAX_BYTES >> 30} GiB. Give a part of it.")
         kept.write(piece)
     kept.seek(0)
-    return kept  # type: ignore[return-value]
+    return kept
 
 
 def _bytes(content: Any) -> bytes:

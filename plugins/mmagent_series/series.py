@@ -28,7 +28,9 @@ FASTEST, SLOWEST = 1e12, 1e-10  # rates in Hz that are believed: a terahertz, on
 class Samples(Protocol):
     """T samples of C channels; NaN where a value is missing."""
 
-    shape: tuple[int, int]
+    @property
+    def shape(self) -> tuple[int, int]:
+        """T and C."""
 
     def block(self, start: int, stop: int) -> Block:
         """Samples from `start` to `stop` (n, C), float64."""
@@ -176,8 +178,9 @@ def made(
             "Give one name for each, with samples along the first axis."
         )
     first, last, missing = _looked_through(samples, names, name)
+    kept: Samples = _Part(samples, first, last) if (first, last) != (0, length) else samples
     return Series(
-        _Part(samples, first, last) if (first, last) != (0, length) else samples,
+        kept,
         names,
         tuple(units or ("",) * width),
         checked_rate(rate, name),

@@ -181,14 +181,15 @@ def _spectra(series: Series, n_channels: int) -> tuple[NDArray[np.float64], Bloc
     known = ~np.isnan(told).all(axis=0)
     noise = np.full(n_channels, np.nan)
     noise[known] = np.nanmedian(told[:, known], axis=0)
-    return np.fft.rfftfreq(size)[1:], power / np.where(total > 0, total, 1), noise
+    frequency = np.asarray(np.fft.rfftfreq(size)[1:], dtype=np.float64)
+    return frequency, power / np.where(total > 0, total, 1), noise
 
 
 def _level(rows: Block) -> Block:
     """Without the line that fits each channel best, whose slow change would hide every tone."""
     time = np.linspace(-0.5, 0.5, len(rows))
     slope = time @ rows / max(float(time @ time), 1e-12)
-    return rows - rows.mean(axis=0) - time[:, None] * slope
+    return np.asarray(rows - rows.mean(axis=0) - time[:, None] * slope)
 
 
 def _or_nan(value: float | None) -> float:
