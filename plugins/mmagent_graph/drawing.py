@@ -36,7 +36,8 @@ def draw(graph: Graph, figure: Figure) -> None:
     labels = [graph.labels[at] for at in chosen]
     kinds = sorted(set(labels))
     colours = [COLOURS.get(label, f"C{kinds.index(label) % 10}") for label in labels]
-    axes.scatter(*places.T, s=180 if len(chosen) <= LABELLED else 25, c=colours, edgecolors="white", zorder=2)
+    size = 180 if len(chosen) <= LABELLED else 25
+    axes.scatter(places[:, 0], places[:, 1], s=size, c=colours, edgecolors="white", zorder=2)
     if len(chosen) <= LABELLED:
         for place, label in zip(places, labels, strict=True):
             axes.annotate(label[:6], place, ha="center", va="center", fontsize=7, color="white", zorder=3)

@@ -40,12 +40,12 @@ def of_mapping(found: Mapping[str, Any], name: str) -> Graph:
         return molecule(str(found["smiles"]), name)
     if "atoms" in found:
         atoms, bonds = _list(found, "atoms", name), _list(found, "bonds", name)
-        extra = {
+        extra: dict[str, Any] = {
             what: _list(found, what, name) for what in ("charges", "hydrogens") if found.get(what) is not None
         }
         check_nodes(len(atoms), name)
         check_edges(len(bonds), name)
-        return of_atoms(atoms, bonds, **extra, name=name)
+        return of_atoms(atoms, bonds, name=name, **extra)
     key = "edges" if "edges" in found else "links"
     if key not in found:
         there = ", ".join(map(str, list(found)[:6])) or "nothing"
@@ -107,7 +107,8 @@ def of_networkx(graph: Any) -> Graph:
 
 def _list(found: Mapping[str, Any], key: str, name: str) -> Sequence[Any]:
     value = found.get(key)
-    value = value.tolist() if callable(getattr(value, "tolist", None)) else value
+    if callable(tolist := getattr(value, "tolist", None)):
+        value = tolist()
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise UserError(f"{name}: its {key} are {value!r:.40}; they must be a list. {FORMS}")
     return value

@@ -24,7 +24,9 @@ def read_edges(text: str, name: str) -> Graph:
     with # or % are remarks. Raises `UserError` for a line that is no edge.
     """
     lines = ((at, line) for at, line in enumerate(text.splitlines(), start=1) if line.strip())
-    told = ((at, line) for at, line in lines if not line.lstrip().startswith(COMMENTS))
+    told: Iterator[tuple[int, str]] = (
+        (at, line) for at, line in lines if not line.lstrip().startswith(COMMENTS)
+    )
     first = next(told, None)
     if first is None:
         raise UserError(f"{name} holds no edges. Write one a line: two nodes, and perhaps a label.")

@@ -61,7 +61,8 @@ def attributes(elements: Elements, sayings: list[list[int]]) -> Floats:
     for group, own in zip(elements.groups.tolist(), sayings, strict=True):
         np.add.at(table[group], own, 1.0)
     folded = table.reshape(elements.n_groups, -1, POOLED).sum(axis=1)
-    return np.log1p(np.concatenate([table.sum(axis=0), (folded > 0).sum(axis=0), folded.max(axis=0)]))
+    pooled: Floats = np.concatenate([table.sum(axis=0), (folded > 0).sum(axis=0), folded.max(axis=0)])
+    return np.asarray(np.log1p(pooled))
 
 
 def measured(elements: Elements) -> Floats:

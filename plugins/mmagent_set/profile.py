@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmagent.profile import Profile
-from mmagent_set.elements import Elements, Floats
+from mmagent_set.elements import Elements, Floats, Ints
 from mmagent_set.scene import plain_word
 
 if TYPE_CHECKING:
@@ -82,13 +82,12 @@ def draw(elements: Elements, figure: Figure) -> None:
     edge = 0.08 * max(float((high - low).max()), 1e-9)
     limits = np.stack([low - edge, high + edge], axis=1)  # the same for every group
     for group in range(shown):
-        axes = figure.add_subplot(1, shown, group + 1, projection="3d" if space else None)
+        axes: Any = figure.add_subplot(1, shown, group + 1, projection="3d" if space else None)
         own = np.flatnonzero(elements.groups == group) if scene else np.arange(elements.n)
         own = own[:: max(1, -(-len(own) // DRAWN))]
         for mark, at in _by_mark(elements, own).items():
-            axes.scatter(
-                *elements.places[at].T, c=_colours(elements, at), marker=mark, s=_sizes(elements, len(own))
-            )
+            look = {"c": _colours(elements, at), "marker": mark, "s": _sizes(elements, len(own))}
+            axes.scatter(*elements.places[at].T, **look)
         if scene and not space:
             axes.set(xlim=limits[0], ylim=limits[1])
         axes.set_xlabel(names[0])
@@ -108,7 +107,7 @@ def draw(elements: Elements, figure: Figure) -> None:
     figure.tight_layout()
 
 
-def _by_mark(elements: Elements, own: Floats) -> dict[str, list[int]]:
+def _by_mark(elements: Elements, own: Ints) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for at in own.tolist():
         said = {plain_word(texts[at]) for texts in elements.words.values()}

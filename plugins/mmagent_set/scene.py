@@ -101,13 +101,13 @@ class Scene:
     def touches(self, side: str) -> Truths:
         """Which elements touch a side of their box: left, right, top, bottom; any, or corner."""
         if side == "any":
-            return np.any([self.touches(one) for one in ("left", "right", "top", "bottom")], axis=0)
+            return self.touches("left") | self.touches("right") | self.touches("top") | self.touches("bottom")
         if side == "corner":
             upright = self.touches("top") | self.touches("bottom")
             return upright & (self.touches("left") | self.touches("right"))
         slack = WALL * self.frame
         begins, ends = (self.left, self.right) if side in ("left", "right") else (self.upper, self.lower)
-        return begins <= slack if side in ("left", "top") else ends >= self.frame - slack
+        return np.asarray(begins <= slack if side in ("left", "top") else ends >= self.frame - slack)
 
     def extreme(self, side: str) -> Truths:
         """Which elements are the topmost or the lowest of their group."""
@@ -122,7 +122,7 @@ class Scene:
     @cached_property
     def _together(self) -> Truths:
         groups = self.elements.groups
-        return (groups[:, None] == groups[None]) & ~np.eye(len(groups), dtype=bool)
+        return np.asarray((groups[:, None] == groups[None]) & ~np.eye(len(groups), dtype=bool))
 
     @cached_property
     def _overlap(self) -> Truths:

@@ -27,13 +27,15 @@ def bowl(rng: np.random.Generator) -> list[dict[str, Any]]:
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bowls of fruit, and statements that are true of half of them."""
     folder, rng = tmp_path_factory.mktemp("bowls"), np.random.default_rng(0)
-    lines: list[str] = []
+    lines, seen = list[str](), set[str]()
     while len(lines) < 96:
         things = bowl(rng)
         color, fruit = str(rng.choice(COLOURS)), str(rng.choice(KINDS))
         true = any(one == {"fruit": fruit, "color": color} for one in things)
-        if true != (len(lines) % 2 == 0):
+        told = f"{sorted(map(str, things))} {color} {fruit}"  # no question about the same bowl twice
+        if true != (len(lines) % 2 == 0) or told in seen:
             continue
+        seen.add(told)
         name = f"{len(lines)}.json"
         (folder / name).write_text(json.dumps(things))
         split = "test" if len(lines) >= 64 else "train"
