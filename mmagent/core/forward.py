@@ -77,12 +77,12 @@ class Forward:
 
 
 def _last(last: int, embeds: Tensor | None) -> int | Tensor:
-    """Which positions get logits: a number, or while learning their places.
+    """Which positions get logits: a number, or of several rows their places.
 
-    A number is a slice, and of a slice that needs gradients torch makes one small product per row, each with
-    the whole vocabulary's matrix; places are copied out, and it is one product.
+    A number is a slice, and of a slice of several rows torch makes one small product per row, each with the
+    whole vocabulary's matrix; places are copied out, and it is one product.
     """
-    if embeds is None or not embeds.requires_grad or not torch.is_grad_enabled():
+    if embeds is None or embeds.shape[0] == 1:
         return last
     width = embeds.shape[1]
     return torch.arange(max(0, width - last), width, device=embeds.device)
