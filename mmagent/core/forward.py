@@ -19,6 +19,8 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from mmagent.core.lastblock import trim_last_block
+
 __all__ = ["KV", "Forward", "GrowingLayer", "kv_of", "new_past"]
 
 KV = list[tuple[Tensor, Tensor]]
@@ -37,6 +39,7 @@ class Forward:
         states = (name for name in ("past_key_values", "cache_params") if name in names)
         self._state = next(states, None)
         self.keeps_kv = self._state == "past_key_values" and _is_plain(model.config)
+        trim_last_block(model)
 
     @property
     def keeps_state(self) -> bool:

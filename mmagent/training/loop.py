@@ -216,8 +216,13 @@ def row_losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tens
     """Sum of the cross-entropy over each row's target tokens, and of its choice loss, (B,)."""
     filled = _filled(task, adapter, rows)
     with task.passes.through(task.core):
-        losses = target_losses(task.core, filled, [row.target for row in rows])
-        return losses + task.contrast * choice_terms(task.core, filled, rows) if task.contrast else losses
+        recomputed = task.passes.recompute
+        losses = target_losses(task.core, filled, [row.target for row in rows], recomputed=recomputed)
+        return (
+            losses + task.contrast * choice_terms(task.core, filled, rows, recomputed=recomputed)
+            if task.contrast
+            else losses
+        )
 
 
 def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Row]:
