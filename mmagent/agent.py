@@ -64,6 +64,7 @@ class Agent:
             d_core=core.d_core,
             trust_remote_code=trust_remote_code,
             before_use=before_use,
+            spell=self._spell,
         )
         self._composer = Composer(core, bundle, self._senses)
         self._decoder = Decoder(core, bundle, PrefixCache())
@@ -280,9 +281,12 @@ class Agent:
         """
         return self._senses.reading_from(store)
 
-    def prefix(self, modality: str, source: object) -> Soft:
-        """The prefix that stands in the prompt for a source. Raises UserError."""
-        percept = self._senses.perceive(modality, [source])[0]
+    def prefix(self, modality: str, source: object, question: str | None = None) -> Soft:
+        """The prefix that stands in the prompt for a source. Raises UserError.
+
+        question: what is asked, which matters to senses that listen alone.
+        """
+        percept = self._senses.perceive(modality, [source], questions=[question])[0]
         if isinstance(percept, UserError):
             raise percept
         if percept.soft is None:
@@ -305,6 +309,11 @@ class Agent:
 
         percepts = [Percept(modality, soft.key, torch.zeros(0), soft) for soft in prefixes]
         return self._composer.compose(request, percepts, None, Options(memory=False, prompt=prompt))
+
+    def _spell(self, text: str) -> Tensor:
+        from mmagent.core.assemble import spell
+
+        return spell(self.core, text)
 
     def _answers(
         self,

@@ -45,11 +45,14 @@ class Features:
     values  (B, n, d_encoder), zero where the mask is False
     mask    (B, n) bool, True where a feature is real
     pooled  (B, d_encoder), one vector per input
+    words   what each input says in words, where its encoder can tell: they stand in the prompt, in the core's
+            own embeddings, where the sense has no adapter. No feature cache keeps them
     """
 
     values: Tensor
     mask: Tensor
     pooled: Tensor
+    words: tuple[str, ...] | None = None
 
 
 class Encoder(Protocol):
@@ -65,6 +68,13 @@ class Encoder(Protocol):
 
     def encode(self, batch: Sequence[Any]) -> Features:
         """Features of a batch of raw values as `Reader.load` returned them; batched equals single."""
+
+
+class AskedEncoder(Encoder, Protocol):
+    """An encoder that also hears what is asked about an input; no encoder must. `encode` asks nothing."""
+
+    def encode_asked(self, batch: Sequence[Any], questions: Sequence[str | None]) -> Features:
+        """Features, and perhaps words, of each raw value in the light of its question; None: describe it."""
 
 
 class Reader(Protocol):

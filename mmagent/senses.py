@@ -6,15 +6,16 @@ kept by its content, so shots that come back with every question cost nothing th
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mmagent.asked import Asked, AskedReader, Listening, listens, same_source
 from mmagent.errors import UserError, did_you_mean
 from mmagent.memory import MemorySettings
+from mmagent.percept import Kept, Percept, Waiting
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from mmagent.adapter import Adapter
     from mmagent.bundle import Bundle
-    from mmagent.core import Soft
     from mmagent.feature_store import FeatureStore
     from mmagent.modality import Encoder, Features, Modality, Reader
     from mmagent.plugins import Plugins
@@ -30,39 +30,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Percept", "Senses", "demand_own_core"]
 
-KEPT_BYTES = 256 * 2**20  # percepts kept in memory
 ENCODE_BATCH = 32
-
-
-@dataclass(frozen=True, eq=False)
-class Percept:
-    """What one input became.
-
-    pooled  (d_encoder,) on the CPU, for the shot memory
-    soft    its prefix in the prompt; None where the sense has no adapter
-    """
-
-    modality: str
-    fingerprint: str
-    pooled: Tensor
-    soft: Soft | None
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory it takes."""
-        tensors = [self.pooled] + ([self.soft.embeds] if self.soft is not None else [])
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 @dataclass(frozen=True)
 class _Sense:
-    """One sense, awake."""
+    """One sense, awake; where it listens, reader and encoder are those of `Asked` inputs."""
 
     reader: Reader
     encoder: Encoder
     adapter: Adapter | None
     adapter_id: str
     memory: MemorySettings
+
+    @property
+    def listens(self) -> bool:
+        """Whether it hears the question."""
+        return isinstance(self.encoder, Listening)
 
 
 class Senses:
@@ -77,16 +61,21 @@ class Senses:
         d_core: int,
         trust_remote_code: bool = False,
         before_use: Callable[[], None] | None = None,
+        spell: Callable[[str], Tensor] | None = None,
     ) -> None:
-        """`before_use` is called once, before the first input is encoded, and may raise UserError."""
+        """`before_use` is called once, before the first input is encoded, and may raise UserError.
+
+        `spell` turns what an encoder tells in words into the core's embeddings (n, d_core); without it such
+        words go unheard.
+        """
         self._bundle, self._plugins = bundle, plugins
         self._device, self._d_core, self._trust = device, d_core, trust_remote_code
-        self._before_use = before_use
+        self._before_use, self._spell = before_use, spell
         self._readers: dict[str, Reader] = {}
         self._awake: dict[str, _Sense] = {}
         self._stored: dict[str, StoredShots] = {}
-        self._known = _Kept()
-        self._files: dict[tuple[str, str, int, int], str] = {}
+        self._known = Kept()
+        self._files: dict[tuple[object, ...], str] = {}
         self._store: FeatureStore | None = None
 
     @contextmanager
@@ -121,19 +110,28 @@ class Senses:
         )
 
     def perceive(
-        self, modality: str, sources: Sequence[object], batch_size: int = ENCODE_BATCH
+        self,
+        modality: str,
+        sources: Sequence[object],
+        batch_size: int = ENCODE_BATCH,
+        questions: Sequence[str | None] | None = None,
     ) -> list[Percept | UserError]:
         """Read, encode and adapt sources; what cannot be read comes back as the error in its place.
+
+        questions: what is asked of each; it matters to senses that listen, and to no other.
 
         Inputs are decoded a batch at a time, so thousands of files never lie in memory together.
         """
         try:
             self.check(modality)
-            self._wake(modality)
+            if self._wake(modality).listens:
+                sources = [
+                    Asked.of(*pair) for pair in zip(sources, questions or [None] * len(sources), strict=True)
+                ]
         except UserError as error:
             return [error] * len(sources)
         found: list[Percept | UserError | None] = [None] * len(sources)
-        fresh = _Batch()
+        fresh = Waiting()
         for at, source in enumerate(sources):
             known = self._recall(modality, source)
             if known is not None:
@@ -151,11 +149,19 @@ class Senses:
         self._finish(modality, fresh, found)
         return cast("list[Percept | UserError]", found)
 
+    def listens(self, modality: str) -> bool:
+        """Whether what inputs of a modality become hangs on what is asked; no where there is no sense."""
+        try:
+            self.check(modality)
+            return self._wake(modality).listens
+        except UserError:
+            return False
+
     def features(self, modality: str, sources: Sequence[object]) -> Features:
         """The encoder's features of a batch of sources; UserError for the first that cannot be read."""
         self.check(modality)
-        reader = self._reader(modality)
-        return self._wake(modality).encoder.encode([reader.load(source) for source in sources])
+        sense = self._wake(modality)
+        return sense.encoder.encode([sense.reader.load(source) for source in sources])
 
     def encoder(self, modality: str, location: str | None = None) -> tuple[Reader, Encoder]:
         """The reader of a modality with the bundle's own encoder, or with the one at `location`."""
@@ -164,7 +170,8 @@ class Senses:
         self.check(modality)
         reader = self._reader(modality)
         if location is None:
-            return reader, self._wake(modality).encoder
+            own = self._wake(modality).encoder
+            return reader, own.encoder if isinstance(own, Listening) else own
         made = reader.load_encoder(
             location, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
         )
@@ -227,20 +234,27 @@ class Senses:
             adapter = cast("Adapter", module.to(self._device))
             adapter_id = self._bundle.files[entry.adapter.weights].sha256
         memory = MemorySettings.from_bundle(self._bundle.load_memory(modality))
-        self._awake[modality] = _Sense(self._reader(modality), encoder, adapter, adapter_id, memory)
+        reader = self._reader(modality)
+        if listens(encoder):
+            reader, encoder = AskedReader(reader), Listening(encoder)
+        self._awake[modality] = _Sense(reader, encoder, adapter, adapter_id, memory)
         return self._awake[modality]
 
     def _identified(self, modality: str, source: object) -> tuple[str, Any]:
         """A content's name with its raw value or, where a store may have its features, with its source."""
-        reader = self._reader(modality)
-        if self._store is not None:
+        reader = self._wake(modality).reader
+        if self._stores(modality):
             from mmagent.feature_store import identified
 
             return identified(source, reader)
         raw = reader.load(source)
         return reader.fingerprint(raw), raw
 
-    def _finish(self, modality: str, fresh: _Batch, found: list[Percept | UserError | None]) -> None:
+    def _stores(self, modality: str) -> bool:
+        """Whether features go through the store; those that hang on a question would fill it."""
+        return self._store is not None and not self._wake(modality).listens
+
+    def _finish(self, modality: str, fresh: Waiting, found: list[Percept | UserError | None]) -> None:
         """Encode the gathered inputs, each content once, and put what they became in their places."""
         missing = [key for key in fresh.raws if self._known.get((modality, key)) is None]
         made = self._made(modality, {key: fresh.raws[key] for key in missing}) if missing else {}
@@ -259,7 +273,7 @@ class Senses:
         sense = self._wake(modality)
         made: dict[str, Percept | UserError] = {}
         with torch.no_grad():
-            if self._store is None:
+            if self._store is None or not self._stores(modality):
                 names, features = list(inputs), sense.encoder.encode(list(inputs.values()))
             else:
                 from mmagent.feature_cache.encode import joined
@@ -286,6 +300,8 @@ class Senses:
         for at, key in enumerate(keys):
             name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}"
             soft = None if prefixes is None else Soft(prefixes[at].clone(), name)
+            if soft is None and features.words is not None and self._spell is not None:
+                soft = Soft(self._spell(f" {features.words[at]}"), f"{name}:{features.words[at]}")
             yield Percept(modality, key, pooled[at].clone(), soft)
 
     def _recall(self, modality: str, source: object) -> Percept | None:
@@ -339,48 +355,10 @@ def demand_own_core(bundle: Bundle, core: str | Path) -> None:
         )
 
 
-class _Batch:
-    """Inputs that wait to be encoded, each content once."""
-
-    def __init__(self) -> None:
-        self.places: list[tuple[int, str]] = []
-        self.raws: dict[str, Any] = {}
-
-    def add(self, at: int, fingerprint: str, raw: Any) -> None:
-        self.places.append((at, fingerprint))
-        self.raws.setdefault(fingerprint, raw)
-
-    def clear(self) -> None:
-        self.places.clear()
-        self.raws.clear()
-
-
-class _Kept:
-    """Percepts by modality and content; those used longest ago go when there are too many."""
-
-    def __init__(self) -> None:
-        self._percepts: OrderedDict[tuple[str, str], Percept] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: tuple[str, str]) -> Percept | None:
-        found = self._percepts.get(key)
-        if found is not None:
-            self._percepts.move_to_end(key)
-        return found
-
-    def put(self, key: tuple[str, str], percept: Percept) -> None:
-        self._percepts[key] = percept
-        self._bytes += percept.n_bytes
-        while self._bytes > KEPT_BYTES and len(self._percepts) > 1:
-            self._bytes -= self._percepts.popitem(last=False)[1].n_bytes
-
-
-def _stamp(modality: str, source: object) -> tuple[str, str, int, int] | None:
-    """What tells a file from its later versions; None for what is no file."""
-    if not isinstance(source, str | Path) or source == "-":
-        return None
-    try:
-        found = Path(source).stat()
-    except (OSError, ValueError):
-        return None
-    return modality, str(source), found.st_size, found.st_mtime_ns
+def _stamp(modality: str, source: object) -> tuple[object, ...] | None:
+    """What tells a file from its later versions, with what is asked of it; None for what is no file."""
+    question = None
+    if isinstance(source, Asked):
+        source, question = source.source, source.question
+    name = same_source(source)
+    return (modality, question, *name) if isinstance(name, tuple) else None

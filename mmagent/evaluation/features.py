@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmagent.asked import asked_through
 from mmagent.errors import UserError
 from mmagent.evaluation.asking import DIGITS
 from mmagent.evaluation.baselines import (
@@ -101,7 +102,8 @@ def pooled_features(
     for modality in _kinds(examples[0]):
         sources = [source for one in examples for source in one.media[modality]]
         of = np.repeat(np.arange(len(examples)), [len(one.media[modality]) for one in examples])
-        reader, encoder = agent.encoder(modality)
+        questions = [examples[at].question for at in of]
+        reader, encoder, sources = asked_through(*agent.encoder(modality), sources, questions)
         seen = encode_cached(reader, encoder, sources, cache or FeatureCache(), progress=progress)
         pooled = np.concatenate(
             [

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from mmagent.asked import asked_through
 from mmagent.errors import UserError
 from mmagent.training.augmenting import Varied
 from mmagent.training.loop import Task
@@ -109,7 +110,8 @@ def prepare(
     place = encoder or agent.bundle.senses[sense].encoder
     reader, model = agent.encoder(sense, encoder)
     examples = (*train, *validation)
-    sources, media = _numbered(examples, sense)
+    sources, media, questions = _numbered(examples, sense)
+    reader, model, sources = asked_through(reader, model, sources, questions)
     seen: Varied | CachedFeatures
     if settings.augment:
         seen = Varied(reader, model, sources, sum(len(media[at]) for at in range(len(train))))
@@ -142,12 +144,16 @@ def _one_sense(data: LabelledSet, agent: Agent) -> str:
     return sense
 
 
-def _numbered(examples: Sequence[Example], sense: str) -> tuple[list[object], dict[int, list[int]]]:
-    """All media in order, and for each example the numbers of its own."""
+def _numbered(
+    examples: Sequence[Example], sense: str
+) -> tuple[list[object], dict[int, list[int]], list[str | None]]:
+    """All media in order, for each example the numbers of its own, and for each medium what is asked."""
     sources: list[object] = []
+    questions: list[str | None] = []
     media: dict[int, list[int]] = {}
     for at, example in enumerate(examples):
         own = list(example.media.get(sense, ()))
         media[at] = list(range(len(sources), len(sources) + len(own)))
         sources += own
-    return sources, media
+        questions += [example.question] * len(own)
+    return sources, media, questions

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mmagent.adapter import AdapterFamily
+from mmagent.asked import asked_through
 from mmagent.errors import UserError
 from mmagent.memory import MemorySettings
 from mmagent.shotset import ranked
@@ -119,6 +120,8 @@ def gather(
     n_media = _same_media(examples, sense)
     reader, model = agent.encoder(sense, encoder)
     sources = [source for one in examples for source in one.media[sense]]
+    questions = [one.question for one in examples for _ in one.media[sense]]
+    reader, model, sources = asked_through(reader, model, sources, questions)
     seen = encode_cached(reader, model, sources, FeatureCache(), progress=progress)
     pooled = torch.cat(
         [seen.batch(range(at, min(at + READ, len(seen)))).pooled for at in range(0, len(seen), READ)]

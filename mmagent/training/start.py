@@ -188,16 +188,15 @@ def labelled(
     import torch
 
     from mmagent.adapter import Labelled
+    from mmagent.core.assemble import spell
 
-    def spell(text: str) -> Tensor:
-        ids = torch.tensor([core.tokens.follow(text)], device=core.device)
-        words: Tensor = core.embed(ids)[0]
-        return words.float().cpu()
+    def spelt(text: str) -> Tensor:
+        return spell(core, text).cpu()
 
     numbers = [number for at in range(len(examples)) for number in media[at]]
     answers = [example.answer for at, example in enumerate(examples) for _ in media[at]]
     pooled = torch.cat(list(_pooled(seen, numbers))) if numbers else torch.zeros(0, 0)
-    return Labelled(pooled, answers, spell)
+    return Labelled(pooled, answers, spelt)
 
 
 def _pooled(seen: Batches, numbers: Sequence[int]) -> Iterator[Tensor]:
