@@ -32,6 +32,8 @@ class AdapterFamily:
            "" where there is nothing of the kind
     remembers    whether it trains nothing and keeps the labelled examples as shots: `build` is a `KeySpaces`
     into_core    whether it lets the core bend: `build` is a `BuildIntoCore` then
+    of_words     whether it takes what an encoder tells in words, in the core's embeddings (1, n, d_core), in
+                 the place of features; it makes as many soft tokens as the words need
     """
 
     name: str
@@ -42,6 +44,7 @@ class AdapterFamily:
     fit: str = ""
     remembers: bool = False
     into_core: bool = False
+    of_words: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,6 +42,7 @@ class _Sense:
     adapter: Adapter | None
     adapter_id: str
     memory: MemorySettings
+    of_words: bool = False
 
     @property
     def listens(self) -> bool:
@@ -228,16 +229,17 @@ class Senses:
         encoder = self._reader(modality).load_encoder(
             entry.encoder, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
         )
-        adapter, adapter_id = None, ""
+        adapter, adapter_id, of_words = None, "", False
         if entry.adapter is not None:
             module = self._bundle.load_adapter(modality, self._plugins, encoder.d_encoder, self._d_core)
             adapter = cast("Adapter", module.to(self._device))
             adapter_id = self._bundle.files[entry.adapter.weights].sha256
+            of_words = self._bundle.family(entry.adapter, self._plugins).of_words
         memory = MemorySettings.from_bundle(self._bundle.load_memory(modality))
         reader = self._reader(modality)
         if listens(encoder):
             reader, encoder = AskedReader(reader), Listening(encoder)
-        self._awake[modality] = _Sense(reader, encoder, adapter, adapter_id, memory)
+        self._awake[modality] = _Sense(reader, encoder, adapter, adapter_id, memory, of_words)
         return self._awake[modality]
 
     def _identified(self, modality: str, source: object) -> tuple[str, Any]:
@@ -294,15 +296,32 @@ class Senses:
         sense = self._wake(modality)
         pooled = features.pooled.float().cpu()  # (B, d_encoder)
         prefixes = None
-        if sense.adapter is not None:
+        if sense.adapter is not None and not sense.of_words:
             whole = (part.to(self._device) for part in (features.values, features.mask, features.pooled))
             prefixes = sense.adapter(*whole)  # (B, k, d_core)
+        told = features.words if sense.adapter is None or sense.of_words else None
+        if sense.of_words and told is None:
+            raise UserError(
+                f"bundle {self._bundle.name!r} has an adapter for {modality!r} that takes words, and its "
+                "encoder tells none. Name the encoder that it was trained for."
+            )
         for at, key in enumerate(keys):
             name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}"
             soft = None if prefixes is None else Soft(prefixes[at].clone(), name)
-            if soft is None and features.words is not None and self._spell is not None:
-                soft = Soft(self._spell(f" {features.words[at]}"), f"{name}:{features.words[at]}")
+            if told is not None and self._spell is not None:
+                soft = Soft(self._spelt(told[at], sense), f"{name}:{told[at]}")
             yield Percept(modality, key, pooled[at].clone(), soft)
+
+    def _spelt(self, words: str, sense: _Sense) -> Tensor:
+        """Words as soft tokens: the core's embeddings of them, through the adapter where it takes words."""
+        import torch
+
+        assert self._spell is not None
+        spelt = self._spell(f" {words}")  # (n, d_core)
+        if sense.adapter is None or not len(spelt):
+            return spelt
+        there = torch.ones(1, len(spelt), dtype=torch.bool, device=spelt.device)
+        return sense.adapter(spelt[None], there, spelt[None])[0].clone()
 
     def _recall(self, modality: str, source: object) -> Percept | None:
         """What a file became before, if it has not changed since."""
