@@ -75,6 +75,15 @@ def recognise(file: Path, modalities: Mapping[str, Modality]) -> str | None:
     return next((name for name, modality in modalities.items() if modality.sniff(head)), None)
 
 
+def modality_of(file: Path, modalities: Mapping[str, Modality]) -> str | None:
+    """The modality of a file by its suffix; by content where none or several claim it. Raises OSError."""
+    suffix = file.suffix.lower()
+    claiming = {name: one for name, one in modalities.items() if suffix in one.extensions}
+    if len(claiming) == 1:
+        return next(iter(claiming))
+    return recognise(file, claiming or modalities) or next(iter(claiming), None)
+
+
 def hidden(path: Path) -> bool:
     """Whether a file or folder is kept from people's eyes by a leading dot."""
     return path.name.startswith(".")

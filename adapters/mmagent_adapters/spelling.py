@@ -2,9 +2,9 @@
 
 A small core that has read simple English does not say a word that it never read merely because the word
 stands in its prompt. So each word's embedding is turned, with its neighbours' and its place, into a soft
-token that the core's own attention copies from; some soft tokens that stand before and after say that this is what
-is wanted (a prompt learned through the core, Lester et al. 2021). It is trained on texts alone, through the
-frozen core, to have them said again: no input, and no answer to any question, is in it.
+token that the core's own attention copies from; some soft tokens that stand before and after say that this is
+what is wanted (a prompt learned through the core, Lester et al. 2021). It is trained on texts alone, through
+the frozen core, to have them said again: no input, and no answer to any question, is in it.
 """
 
 from __future__ import annotations

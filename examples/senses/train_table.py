@@ -29,9 +29,9 @@ from mmagent_table.programs import OPERATIONS
 from mmagent_table.reader import TableReader
 from mmagent_table.words import same_answer
 
-MOST = 300  # candidates of one question that are fitted: all right ones and some of the others
+MOST = 200  # candidates of one question that are fitted: all right ones and some of the others
 WORDS = 500  # words and pairs of words that have weights
-ROUNDS = 150
+ROUNDS = 100
 PULLS = (0.3, 1.5)
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     given = parser.parse_args()
     rows = questions(Wtq(given.data), given.seed)
     found = [(table, one, right) for table, one, right in rows if right.any()]
-    print(f"{len(rows):,} questions, {len(found):,} of which some program answers")
+    print(f"{len(rows):,} questions, {len(found):,} of which some program answers", flush=True)
     counts = Counter(word for _, one, _ in found for word in one.words)
     words = tuple(word for word, count in counts.most_common(WORDS) if count > 15)
     data = stacked([(one, right) for _, one, right in found], words, given.seed)
@@ -68,7 +68,7 @@ def main() -> None:
     for pull in PULLS:
         weights = fitted(data[~held], pull)
         scores[pull] = accuracy(data[held], weights)
-        print(f"pull {pull}: {100 * scores[pull]:.1f} % right of those on held out tables")
+        print(f"pull {pull}: {100 * scores[pull]:.1f} % right of those on held out tables", flush=True)
     pull = max(scores, key=lambda one: scores[one])
     features, by_word, by_kind = (part.numpy() for part in fitted(data, pull))
     write_asker(given.out, Asker(features, by_word, by_kind, words))
@@ -119,8 +119,8 @@ def stacked(rows: Sequence[tuple[Candidates, np.ndarray]], words: Sequence[str],
 def scores_of(data: Fitted, weights: Sequence[Tensor]) -> Tensor:
     """(N, C) log-odds."""
     features, by_word, by_kind = weights
-    every = data.features.float() @ features.T  # (N, C, operations)
-    own = every.gather(2, data.operation[..., None])[..., 0]
+    weights_of = torch.nn.functional.embedding(data.operation, features)  # (N, C, F)
+    own = (data.features.float() * weights_of).sum(2)
     operation = (data.words @ by_word).gather(1, data.operation)
     kind = (data.words @ by_kind).gather(1, data.kind)
     return (own + operation + kind).masked_fill(~data.there, -1e9)
@@ -147,7 +147,7 @@ def fitted(data: Fitted, pull: float) -> tuple[Tensor, Tensor, Tensor]:
             total += loss.item()
         (pull / 1000 * sum(one.pow(2).sum() for one in weights)).backward()
         optimiser.step()
-    print(f"loss {total:.3f}")
+    print(f"loss {total:.3f}", flush=True)
     return tuple(one.detach() for one in weights)  # type: ignore[return-value]
 
 

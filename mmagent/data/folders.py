@@ -11,7 +11,7 @@ from mmagent.data.labelled import SPLITS, split_name
 from mmagent.data.table import Cells, Table, joined
 from mmagent.errors import UserError
 from mmagent.modality import Modality
-from mmagent.sniff import hidden, recognise
+from mmagent.sniff import hidden, modality_of
 
 __all__ = ["LAYOUTS", "TABLES", "read_folder"]
 
@@ -139,12 +139,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _modality(file: Path, modalities: Mapping[str, Modality]) -> str | None:
-    suffix = file.suffix.lower()
-    for name, modality in modalities.items():
-        if suffix in modality.extensions:
-            return name
     try:
-        return recognise(file, modalities)
+        return modality_of(file, modalities)
     except OSError:
         return None
 

@@ -18,7 +18,7 @@ from mmagent.data.rows import Maker
 from mmagent.data.table import Table, read_text_table, rows_of_python
 from mmagent.errors import UserError, did_you_mean
 from mmagent.modality import Modality
-from mmagent.sniff import HEAD, recognise, starts_like
+from mmagent.sniff import HEAD, modality_of, starts_like
 
 __all__ = ["read_labelled"]
 
@@ -204,9 +204,10 @@ def _modality_of(table: Table, column: str, modalities: Mapping[str, Modality]) 
         if not isinstance(cell, str | Path):
             continue
         path = Path(cell) if row.base is None else row.base / cell
-        suffix = path.suffix.lower()
-        by_name = next((name for name, one in modalities.items() if suffix in one.extensions), None)
-        found = by_name or (recognise(path, modalities) if path.is_file() else None)
+        try:
+            found = modality_of(path, modalities)
+        except OSError:  # what is not there is told with its row
+            continue
         if found is not None:
             return found
     return None

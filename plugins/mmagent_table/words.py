@@ -11,8 +11,9 @@ __all__ = ["STOP", "number_in", "same_answer", "stem", "stems"]
 
 STOP = frozenset(
     "a an the of in on at to for from by with and or is are was were be been do does did has have had it its"
-    " this that these those what which who whom whose when where how many much there their they he she his"
-    " her as than then also only all any each other same s list name table tell me give find row entry".split()
+    " this that these those what which who whom whose when where how many much there their they he she"
+    " his her as than then also only all any each other same s list name table tell me give find row"
+    " entry".split()
 )
 SPELT = {
     word: str(number)
