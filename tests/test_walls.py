@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "mmagent_adapters": {"mmagent"},
     "mmagent_tiny": {"mmagent"},
     "mmagent_image": {"mmagent"},
+    "mmagent_table": {"mmagent"},
 }
 LIGHT = [
     "mmagent",
@@ -52,6 +53,7 @@ LIGHT = [
     "mmagent_cli.table",
     "mmagent_cli.train",
     "mmagent_image",
+    "mmagent_table",
     "mmagent_tiny",
 ]
 

@@ -5,8 +5,8 @@
 DATA is the folder of the data sets (`wtq` in it); ENCODER and FILE are what `train_table.py` and
 `train_table_spelling.py` write. The bundle is `tiny` with a sense for tables. Asked are questions made by
 templates of the dev tables (lookup, count, superlative; wordings as in fitting, and wordings kept from it)
-and WikiTableQuestions' own dev questions. Every seed draws other questions and other tables for the shuffle; give
---asker several times for askers that were fitted with other seeds.
+and WikiTableQuestions' own dev questions. Every seed draws other questions and other tables for the shuffle;
+give --asker several times for askers that were fitted with other seeds.
 """
 
 from __future__ import annotations

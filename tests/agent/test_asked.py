@@ -184,3 +184,19 @@ def test_what_is_compared_with_the_agent_sees_the_questions(
     data = read_labelled(rows, listener.plugins.modalities)
     found = pooled_features(listener, data.examples, cache=FeatureCache(tmp_path / "cache"))
     assert np.array_equal(found[:, 1], [len("red ?"), len("a longer one ?")])
+
+
+def test_training_sees_each_input_in_the_light_of_its_question(
+    listener: Agent, note: Path, tmp_path: Path
+) -> None:
+    from mmagent.data import read_labelled
+    from mmagent.training.prepare import prepare
+    from mmagent.training.settings import TrainSettings
+
+    questions = ["red ?", "is it a cup ?"] * 6
+    rows = [{"note": str(note), "question": q, "answer": q[:2]} for q in questions]
+    data = read_labelled(rows, listener.plugins.modalities)
+    made = prepare(data, listener, TrainSettings(adapter="prefix"), cache=FeatureCache(tmp_path / "cache"))
+    wanted = sorted(float(len(question)) for question in questions)
+    assert sorted(made.everything().pooled[:, 1].tolist()) == wanted
+    assert len(NoteEncoder.looked) == 2
