@@ -31,7 +31,7 @@ from mmagent_table.words import same_answer
 
 MOST = 200  # candidates of one question that are fitted: all right ones and some of the others
 WORDS = 500  # words and pairs of words that have weights
-ROUNDS = 100
+ROUNDS = 60
 PULLS = (0.3, 1.5)
 
 
@@ -56,8 +56,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--most", type=int, default=6000, help="of WikiTableQuestions' training questions")
     given = parser.parse_args()
-    rows = questions(Wtq(given.data), given.seed)
+    rows = questions(Wtq(given.data), given.seed, given.most)
     found = [(table, one, right) for table, one, right in rows if right.any()]
     print(f"{len(rows):,} questions, {len(found):,} of which some program answers", flush=True)
     counts = Counter(word for _, one, _ in found for word in one.words)
@@ -74,11 +75,12 @@ def main() -> None:
     write_asker(given.out, Asker(features, by_word, by_kind, words))
 
 
-def questions(data: Wtq, seed: int) -> list[tuple[str, Candidates, np.ndarray]]:
+def questions(data: Wtq, seed: int, most: int) -> list[tuple[str, Candidates, np.ndarray]]:
     """Table, candidates, and which of them give the answer, for WikiTableQuestions' and made questions."""
     reader, rng = TableReader(), random.Random(seed)
     by_table: dict[str, list[tuple[str, list[str]]]] = {}
-    for row in data.questions("train"):
+    rows = data.questions("train")
+    for row in rng.sample(rows, min(most, len(rows))):
         by_table.setdefault(row["table"], []).append((row["question"], row["answers"]))
     made = []
     for name, asked in by_table.items():
@@ -131,11 +133,11 @@ def fitted(data: Fitted, pull: float) -> tuple[Tensor, Tensor, Tensor]:
     v = data.words.shape[1]
     sizes = ((len(OPERATIONS), N_FEATURES), (v, len(OPERATIONS)), (v, len(ANSWER_KINDS)))
     weights = [torch.zeros(size, requires_grad=True) for size in sizes]
-    optimiser = torch.optim.Adam(weights, lr=0.05)
+    optimiser = torch.optim.Adam(weights, lr=0.08)
     n = len(data.words)
     for step in range(ROUNDS):
         for group in optimiser.param_groups:
-            group["lr"] = 0.05 * (1 - step / ROUNDS) + 0.002
+            group["lr"] = 0.08 * (1 - step / ROUNDS) + 0.002
         optimiser.zero_grad()
         total = 0.0
         for rows in torch.arange(n).split(1500):

@@ -82,11 +82,11 @@ def prompt(soft: Soft, question: str | None) -> list[str | Soft]:
 
 
 def train(core: Any, adapter: Spelling, pools: Any, given: argparse.Namespace, *, warm: bool) -> None:
-    """Adam for so many minutes; the rate falls to a tenth in a cosine."""
+    """Adam for so many minutes of processor time; the rate falls to a tenth in a cosine."""
     rng = random.Random(f"{given.seed} {time.time_ns()}")
     optimiser = torch.optim.Adam(adapter.parameters(), lr=given.rate)
-    start, step, shown = time.monotonic(), 0, 0.0
-    while (done := (time.monotonic() - start) / (60 * given.minutes)) < 1:
+    start, step, shown = time.process_time(), 0, 0.0
+    while (done := (time.process_time() - start) / (60 * given.minutes)) < 1:
         rate = given.rate * (0.1 + 0.9 * 0.5 * (1 + torch.cos(torch.tensor(3.1416 * done)).item()))
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 20)
@@ -108,7 +108,7 @@ def train(core: Any, adapter: Spelling, pools: Any, given: argparse.Namespace, *
         shown = loss.item() if not step else 0.95 * shown + 0.05 * loss.item()
         step += 1
         if step % 25 == 0:
-            print(f"step {step}, {time.monotonic() - start:.0f} s, loss {shown:.3f}", flush=True)
+            print(f"step {step}, {time.process_time() - start:.0f} s, loss {shown:.3f}", flush=True)
 
 
 @torch.no_grad()

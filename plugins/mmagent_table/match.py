@@ -92,7 +92,7 @@ class Question:
         words = [
             word
             if len(word) < 5 or word in known or word in STOP or word.isdigit()
-            else (get_close_matches(word, grid.vocabulary, 1, 0.85) or [word])[0]
+            else (get_close_matches(word, grid.vocabulary, 1, 0.8) or [word])[0]
             if len(grid.vocabulary) <= 3000
             else word
             for word in stems(text)
@@ -221,8 +221,18 @@ def holds(condition: Condition, row: Row, columns: Sequence[Column], question: Q
     """Whether a condition is true of a row, be it in the grid that the condition was found in or not."""
     cell, span = row[condition.column], question.words[condition.start : condition.end]
     if condition.relation in ("is", "has"):
+        digits = tuple(SPELT.get(word, word) for word in span)
+        plain = cell.lower().replace(",", "")
+        if (
+            cell.isascii()
+            and digits[0].removesuffix("y") not in plain
+            and span[0].removesuffix("y") not in plain
+        ):
+            return False  # without taking the cell apart
         words = stems(cell)
-        return words == span if condition.relation == "is" else _stands(span, words)
+        return any(
+            words == one if condition.relation == "is" else _stands(one, words) for one in (span, digits)
+        )
     value, number = value_of(cell, columns[condition.column].kind), number_in(span[0])
     if value is None or number is None:
         return False

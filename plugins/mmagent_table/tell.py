@@ -28,12 +28,8 @@ KEPT = 1500  # rows that are kept of a longer one
 ENDS = 5  # rows with the largest and the smallest number of each column, and from both ends of the table
 SHOWN = 8  # column names in a description
 SETTLED = ("count", "most", "least", "highest", "lowest")
-OF_LONG = (
-    *SETTLED,
-    "lookup",
-    "first",
-    "last",
-)  # what some of the rows are enough for, or a second pass settles
+# What some of the rows are enough for, or a second pass settles.
+OF_LONG = (*SETTLED, "lookup", "first", "last")
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def rows_that_matter(table: Table, question: str) -> list[Row]:
     for chunk in table.chunks():
         for number, row in enumerate(chunk, start=start):
             line = " ".join(row)
-            if not has_any(line.lower(), hints):
+            if line.isascii() and not has_any(line.lower().replace(",", ""), hints):
                 continue
             if shared := len(asked.intersection(stems(line))):
                 entry = (shared, -number, row)

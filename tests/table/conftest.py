@@ -58,7 +58,7 @@ def examples() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def asker(examples: None) -> Asker:
-    """Fitted to 80 tables."""
+    """Fitted to 50 tables."""
     import train_table
     from table_questions import made_of
 
@@ -66,7 +66,7 @@ def asker(examples: None) -> Asker:
     from mmagent_table.words import same_answer
 
     rng, rows = random.Random(0), []
-    for seed in range(80):
+    for seed in range(50):
         table = invent(seed)
         for made in made_of(table, rng, kept=False):
             found = candidates(made.question, table.grid)
