@@ -15,7 +15,18 @@ from benchmarks.report import page
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("RESULTS.md")
-SCRIPTS = ("startup", "cold_ask", "warm_generate", "batch", "episodes", "finetune", "padding", "growth")
+SCRIPTS = (
+    "startup",
+    "plugins",
+    "cold_ask",
+    "warm_generate",
+    "batch",
+    "episodes",
+    "finetune",
+    "padding",
+    "growth",
+    "streaming",
+)
 RANDOM = "random"
 OPTIONS = ("image", "runs", "dtype", "max_tokens")
 

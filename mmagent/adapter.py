@@ -32,8 +32,12 @@ class AdapterFamily:
            "" where there is nothing of the kind
     remembers    whether it trains nothing and keeps the labelled examples as shots: `build` is a `KeySpaces`
     into_core    whether it lets the core bend: `build` is a `BuildIntoCore` then
-    of_words     whether it takes what an encoder tells in words, in the core's embeddings (1, n, d_core), in
-                 the place of features; it makes as many soft tokens as the words need
+    of_words     whether it takes what an encoder tells in words (`mmagent.modality.TellingEncoder`), in the
+                 core's embeddings (1, n, d_core), in the place of features; it makes as many soft tokens as
+                 the words need
+    join   dotted path of a `Join`: its adapters of several senses that learn together add up what they have
+           to say (`joining`), and their settings need `joins`, the names of these senses; "" where each
+           speaks for itself
     """
 
     name: str
@@ -45,6 +49,7 @@ class AdapterFamily:
     remembers: bool = False
     into_core: bool = False
     of_words: bool = False
+    join: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +59,18 @@ class Labelled:
     pooled   (N, d_encoder) float32, one row for each input
     answers  (N,) what is to be said of it
     spell    a text as the core's embeddings of its tokens, (n, d_core)
+    rows     (N,) of which example each input is; inputs of several senses meet by it
     """
 
     pooled: Tensor
     answers: Sequence[str]
     spell: Callable[[str], Tensor]
+    rows: Sequence[int] = ()
+
+    def only(self, places: Sequence[int]) -> Labelled:
+        """Some of the inputs."""
+        answers, rows = [self.answers[at] for at in places], [self.rows[at] for at in places if self.rows]
+        return Labelled(self.pooled[list(places)], answers, self.spell, rows)
 
 
 class Adapter(Protocol):
@@ -86,6 +98,13 @@ class Fit(Protocol):
 
         again: gradients have trained the rest since; fit only what they never touch. Raises `UserError`.
         """
+
+
+class Join(Protocol):
+    """What an `AdapterFamily` may name beside `fit`: how loud each of several senses speaks."""
+
+    def __call__(self, adapters: Mapping[str, nn.Module], rows: Mapping[str, Labelled], *, seed: int) -> str:
+        """Weigh fitted adapters against each other, in place; say in a few words how. Raises `UserError`."""
 
 
 class KeySpaces(Protocol):

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmagent.answer import Answer
+from mmagent.asked import requests_asked
 from mmagent.compose import Composed, Composer, Options
 from mmagent.decoding import Decoder, Job, batches
 from mmagent.errors import UserError
 from mmagent.request import Request, Shot, as_shot, sources_of
-from mmagent.senses import Senses, demand_own_core
+from mmagent.senses import ENCODE_BATCH, Senses, demand_own_core
 from mmagent.shots import read_shots
 from mmagent.shotset import Perceived
 
@@ -64,7 +65,7 @@ class Agent:
             d_core=core.d_core,
             trust_remote_code=trust_remote_code,
             before_use=before_use,
-            spell=self._spell,
+            spell=self._spelt,
         )
         self._composer = Composer(core, bundle, self._senses)
         self._decoder = Decoder(core, bundle, PrefixCache())
@@ -106,6 +107,8 @@ class Agent:
             trust_remote_code=trust_remote_code,
         )
         before_use = None
+        if core is None:
+            opened.demand_same(opened.core, "core")
         if core is not None:
 
             def before_use() -> None:
@@ -268,11 +271,16 @@ class Agent:
         return self._senses.memory_settings(modality).keys(torch.stack(percepts))
 
     def encoder(self, modality: str, location: str | None = None) -> tuple[Reader, Encoder]:
-        """What reads and what encodes a modality: the bundle's own encoder, or the one at `location`.
+        """What reads and what encodes a modality: the encoder at `location`, else the bundle's own.
 
-        Raises UserError for a modality without a sense, and for an encoder that does not load.
+        Of a modality that the bundle has no sense for, the encoder that the modality names. Raises UserError
+        where there is none, and for one that does not load.
         """
         return self._senses.encoder(modality, location)
+
+    def encoder_location(self, modality: str, location: str | None = None) -> str:
+        """The directory, hub id or word by which `encoder` finds an encoder. Raises UserError."""
+        return self._senses.encoder_location(modality, location)
 
     def reading_from(self, store: FeatureStore) -> AbstractContextManager[None]:
         """Within this block features come out of a `FeatureCache` where it has them, and go into it where
@@ -281,12 +289,9 @@ class Agent:
         """
         return self._senses.reading_from(store)
 
-    def prefix(self, modality: str, source: object, question: str | None = None) -> Soft:
-        """The prefix that stands in the prompt for a source. Raises UserError.
-
-        question: what is asked, which matters to senses that listen alone.
-        """
-        percept = self._senses.perceive(modality, [source], questions=[question])[0]
+    def prefix(self, modality: str, source: object) -> Soft:
+        """The prefix that stands in the prompt for a source. Raises UserError."""
+        percept = self._senses.perceive(modality, [source])[0]
         if isinstance(percept, UserError):
             raise percept
         if percept.soft is None:
@@ -296,24 +301,27 @@ class Agent:
         return percept.soft
 
     def compose(
-        self, request: Request, modality: str, prefixes: Sequence[Soft], *, prompt: str | None = None
+        self,
+        request: Request,
+        modality: str | Sequence[str],
+        prefixes: Sequence[Soft],
+        *,
+        prompt: str | None = None,
     ) -> Composed:
         """What the core reads for a request whose media are given as prefixes already, shots aside.
 
-        Training and inspection see through this the very prompt that `ask` makes. `prompt`: a template that
-        is used in any case. Raises UserError.
+        modality: of all prefixes, or of each, in the order of `request.in_order`. Training and inspection see
+        through this the very prompt that `ask` makes. `prompt`: a template that is used in any case. Raises
+        UserError.
         """
         import torch
 
         from mmagent.senses import Percept
 
-        percepts = [Percept(modality, soft.key, torch.zeros(0), soft) for soft in prefixes]
+        of_each = [modality] * len(prefixes) if isinstance(modality, str) else modality
+        empty = torch.zeros(0)
+        percepts = [Percept(one, soft.key, empty, soft) for one, soft in zip(of_each, prefixes, strict=True)]
         return self._composer.compose(request, percepts, None, Options(memory=False, prompt=prompt))
-
-    def _spell(self, text: str) -> Tensor:
-        from mmagent.core.assemble import spell
-
-        return spell(self.core, text)
 
     def _answers(
         self,
@@ -327,20 +335,26 @@ class Agent:
         self._composer.check(options)
         jobs, errors = self._composed(requests, options, batch_size)
         found: dict[int, Answer | UserError] = {**errors}
-        for batch in batches(jobs, batch_size):
-            found.update(self._decoder.answer(batch, options, on_text))
+        for answers in self._decoder.answer_all(jobs, options, batch_size, on_text):
+            found.update(answers)
             if progress is not None:
                 progress(len(found), len(requests))
         if progress is not None and not jobs:
             progress(len(found), len(requests))
         return found
 
+    def _spelt(self, text: str) -> Tensor:
+        from mmagent.core.assemble import spell
+
+        return spell(self.core, text)
+
     def _composed(
         self, requests: Sequence[Request], options: Options, batch_size: int
     ) -> tuple[list[Job], dict[int, UserError]]:
         """Perceive all media, a batch at a time, and make the prompts; errors by the request's index."""
         start = time.perf_counter()
-        perceived = Perceived(self._senses, requests, batch_size)
+        requests = requests_asked(requests, self._senses.modalities)
+        perceived = Perceived(self._senses, requests, min(batch_size, ENCODE_BATCH))
         encode = (time.perf_counter() - start) / max(1, len(requests))
         jobs: list[Job] = []
         errors: dict[int, UserError] = {}

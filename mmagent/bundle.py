@@ -25,6 +25,7 @@ from mmagent.adapter import AdapterFamily
 from mmagent.errors import UserError, did_you_mean
 from mmagent.files import inside, list_files, staged, verify
 from mmagent.manifest import FORMAT, MANIFEST, AdapterEntry, Manifest, Sense, read_manifest
+from mmagent.outside import named_outside
 from mmagent.source import BundleSource as BundleSource
 from mmagent.tensors import load_strictly, read_tensors, write_tensors
 
@@ -74,9 +75,10 @@ class Bundle(Manifest):
     ) -> Bundle:
         """Write a bundle, whole or not at all, and open it.
 
-        `manifest` is bundle.json without "format" and "files", which are filled in. `parts` maps names inside
-        the bundle to what is put there: a file or directory to copy (a Path), bytes, text, or a mapping of
-        tensors (saved as safetensors). Everything is written and verified aside, then renamed into place;
+        `manifest` is bundle.json without "format", "files" and "outside", which are filled in. `parts` maps
+        names inside the bundle to what is put there: a file or directory to copy (a Path), bytes, text, or a
+        mapping of tensors (saved as safetensors). Everything is written and verified aside, then renamed into
+        place;
         `replace` allows an existing bundle to be replaced. Raises `UserError`.
         """
         target = Path(directory)
@@ -87,7 +89,9 @@ class Bundle(Manifest):
             files = {
                 name: file.as_json() for name, file in list_files(staging, without=(MANIFEST, CARD)).items()
             }
-            text = json.dumps({"format": FORMAT, **manifest, "files": files}, indent=2, ensure_ascii=False)
+            outside = named_outside(manifest, list(files))
+            whole = {"format": FORMAT, **manifest, "files": files} | ({"outside": outside} if outside else {})
+            text = json.dumps(whole, indent=2, ensure_ascii=False)
             (staging / MANIFEST).write_text(text + "\n", encoding="utf-8")
             cls.open(staging)
         return cls.open(target)
@@ -101,6 +105,12 @@ class Bundle(Manifest):
         """The model card (README.md), or the description where there is none."""
         file = self.path / CARD
         return file.read_text(encoding="utf-8") if file.is_file() else self.description
+
+    def demand_same(self, place: str, what: str) -> None:
+        """Raise `UserError` unless what lies outside at a place is what the bundle was written with."""
+        from mmagent.outside import demand_same
+
+        demand_same(self.outside, place, f"bundle {self.name!r}: its {what}")
 
     def sense(self, name: str) -> Sense:
         """The sense for a modality. Raises `UserError` with the senses there are."""

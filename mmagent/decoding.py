@@ -55,6 +55,19 @@ class Decoder:
 
         return _in_halves(batch, run)
 
+    def answer_all(
+        self, jobs: Sequence[Job], options: Options, batch_size: int, on_text: OnText | None
+    ) -> Iterator[dict[int, Answer | UserError]]:
+        """Answer jobs in batches, several at once where none builds on what another one is about to read."""
+        from mmagent.workers import Workers
+
+        for together in _independent(list(batches(jobs, batch_size))):
+            if on_text is not None or len(together) < 2:
+                yield from (self.answer(one, options, on_text) for one in together)
+                continue
+            with Workers(self._core.device, len(together)) as workers:
+                yield from workers.map(lambda one: self.answer(one, options, None), together)
+
     def likelihood(self, batch: Sequence[Job], answers: Sequence[str]) -> dict[int, ChoiceScore | UserError]:
         """How probable each job's answer is, by the job's index, which is its place in `answers`, too."""
 
@@ -182,6 +195,24 @@ def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
         group.sort(key=lambda job: (few and turns.get(job.index, 0), job.composed.length, job.index))
         for at in range(0, len(group), batch_size):
             yield group[at : at + batch_size]
+
+
+def _independent(found: Sequence[list[Job]]) -> Iterator[list[list[Job]]]:
+    """Batches in their order, those together that have no shots, or shots that an earlier batch has read."""
+    known: set[int] = set()
+    together: list[list[Job]] = []
+    for batch in found:
+        shots = {id(job.composed.shot_set) for job in batch if job.composed.n_shots}
+        if not shots <= known:
+            if together:
+                yield together
+            yield [batch]
+            together = []
+            known |= shots
+        else:
+            together.append(batch)
+    if together:
+        yield together
 
 
 def _in_halves(batch: Sequence[Job], run: Callable[[Sequence[Job]], list[T]]) -> dict[int, T | UserError]:

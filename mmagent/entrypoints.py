@@ -76,9 +76,17 @@ def _in_folder(folder: str, header: re.Pattern[str]) -> Iterator[tuple[str, str,
         place = os.path.join(folder, name)
         text = _read(os.path.join(place, "entry_points.txt"))
         if header.search(text):
-            told = _read(os.path.join(place, "METADATA")) or _read(os.path.join(place, "PKG-INFO"))
-            stem = name.rpartition(".")[0]
-            yield _header(told, "Name") or stem.partition("-")[0], _header(told, "Version") or "unknown", text
+            yield *_identity(place, name), text
+
+
+def _identity(place: str, name: str) -> tuple[str, str]:
+    """Name and version: a .dist-info says them in its own name (PEP 427); otherwise its metadata are read."""
+    stem, _, kind = name.rpartition(".")
+    called, _, version = stem.partition("-")
+    if kind == "dist-info" and version:
+        return called, version
+    told = _read(os.path.join(place, "METADATA")) or _read(os.path.join(place, "PKG-INFO"))
+    return _header(told, "Name") or called, _header(told, "Version") or "unknown"
 
 
 def _read(path: str) -> str:

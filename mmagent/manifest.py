@@ -67,6 +67,7 @@ class Manifest:
     calibration  `scale` and `bias` of the confidence, or None
     scores       how good it is, by task
     files        every file with its size and sha256, the manifest and the card excepted
+    outside      by place, the same of cores and encoders that are named and not held
     """
 
     name: str
@@ -80,6 +81,7 @@ class Manifest:
     scores: Mapping[str, Any]
     licence: str
     files: Mapping[str, Listed] = field(repr=False)
+    outside: Mapping[str, Mapping[str, Listed]] = field(repr=False)
 
     def weight_files(self) -> list[str]:
         """The files that core and senses name for their weights and shots, relative to the bundle."""
@@ -169,13 +171,19 @@ class _Entries:
             calibration=None if calibration is None else self.take("calibration", dict),
             scores=self.take("scores", dict, {}),
             licence=self.take("licence", str, ""),
-            files={
-                inside(name, f"{self.where}, files"): Listed(
-                    entry.take("sha256", str), entry.take("bytes", int)
-                )
-                for name, entry in self.parts("files").items()
+            files=self.listed("files"),
+            outside={
+                place: _Entries(self.take("outside", dict), f"{self.where}, outside").listed(place)
+                for place in self.parts("outside")
             },
         )
+
+    def listed(self, key: str) -> dict[str, Listed]:
+        """The files under `key`, by name."""
+        return {
+            inside(name, f"{self.where}, {key}"): Listed(entry.take("sha256", str), entry.take("bytes", int))
+            for name, entry in self.parts(key).items()
+        }
 
     def sense(self, directory: Path, name: str) -> Sense:
         """One entry of "senses"."""

@@ -5,15 +5,18 @@ answer). For a query, shot i has the similarity s_i (cosine) and the vote w_i = 
 where q_i says how far its question is the one that is asked (Tip-Adapter, Zhang et al. 2022, eq. 4-5). Votes
 are averaged per distinct answer, so that an answer with a hundred shots has no louder voice than one with
 five; the averages may be raised to a power, which makes the leader's lead as large as it deserves (alpha in
-Tip-Adapter's eq. 6). At each step only answers that begin with what has been generated vote, each for its
-next token or for the end, and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020,
-eq. 3):
+Tip-Adapter's eq. 6). Of few shots, what an answer's have in common says more than each alone: with `means`
+half of an answer's vote is that of the mean of its shots (Snell et al. 2017, "Prototypical Networks"). At
+each step only answers that begin with what has been generated vote, each for its next token or for the end,
+and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020, eq. 3):
 
-    p = (1 - lambda) p_core + lambda p_memory        lambda = q sigmoid(slope (s_max - threshold))
+    p = (1 - lambda) p_core' + lambda p_memory       lambda = q sigmoid(slope (s_max - threshold))
 
 s_max is taken over the shots that still vote. So the memory falls silent where no shot is near, where the
-question is another one, and where the core has begun an answer that no shot gave. The search is exact: one
-matrix product.
+question is another one, and where the core has begun an answer that no shot gave. p_core' is p_core with what
+it gives to the shots' answers, together, shared among them by the votes as far as the question is theirs
+(Bayes: that it is one of them is the core's to say, which of them the nearest shots'). The search is exact:
+one matrix product.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mmagent.answer import ShotVote
@@ -77,6 +81,8 @@ class MemorySettings:
     """Similarity of the nearest shot at which memory and core weigh the same."""
     power: float = 1.0
     """What the mean votes of the answers are raised to: 1 leaves them, more widens the leader's lead."""
+    means: bool = True
+    """Whether the mean of an answer's shots votes, too; not where beta and power were chosen without it."""
     mean: Tensor | None = None
     """(d,) taken off the features first; what all inputs share says nothing about which is which."""
     projection: Tensor | None = None
@@ -133,15 +139,24 @@ class MemorySettings:
 class Vote:
     """The memory's say on one query: a mixer for the core's distribution, and an account of who spoke."""
 
-    def __init__(self, memory: ShotMemory, similarity: Tensor, match: Tensor) -> None:
-        """`similarity` (N,) cosine to each shot; `match` (N,) how far each shot's question is the query's."""
+    def __init__(
+        self, memory: ShotMemory, similarity: Tensor, match: Tensor, to_means: Tensor | None = None
+    ) -> None:
+        """`similarity` (N,) cosine to each shot; `match` (N,) how far each shot's question is the query's.
+
+        to_means: (G,) cosine to the mean of each distinct question and answer, where means vote.
+        """
         import torch
 
         settings = memory.settings
         beta, slope, threshold = settings.beta or 0.0, settings.slope or 0.0, settings.threshold or 0.0
-        best = similarity.max()
+        asked = torch.zeros(len(memory.group_sizes)).scatter_reduce(0, memory.groups, match, "amax")
+        best = similarity.max() if to_means is None else torch.maximum(similarity.max(), to_means.max())
         raw = match * torch.exp(beta * (similarity - best))  # (N,) up to a factor that the division removes
         self._memory = memory
+        if to_means is not None:
+            of_mean = asked * torch.exp(beta * (to_means - best))
+            raw = (raw + of_mean[memory.groups]) / 2
         self._shot_votes = raw / memory.group_sizes[memory.groups]
         self._votes = torch.zeros(len(memory.group_sizes)).index_add_(0, memory.groups, self._shot_votes)
         if settings.power != 1.0:
@@ -149,7 +164,8 @@ class Vote:
             self._votes = (mean / mean.max()) ** settings.power * (self._votes > 0)
             self._shot_votes = self._shot_votes * (self._votes / mean)[memory.groups]
         near = match * torch.sigmoid(slope * (similarity - threshold))
-        self._weights = torch.zeros(len(memory.group_sizes)).scatter_reduce_(0, memory.groups, near, "amax")
+        self._weights = torch.zeros_like(asked).scatter_reduce(0, memory.groups, near, "amax")
+        self._asked = asked
 
     @property
     def weight(self) -> float:
@@ -166,13 +182,20 @@ class Vote:
         total = votes.sum()
         if weight == 0.0 or float(total) == 0.0:
             return probs
-        shares = (weight * votes / total).to(probs)
+        shares = self._shares((votes / total).to(probs), tokens.to(probs.device), probs)
+        theirs = probs * (shares > 0)
+        moved = float(self._asked[groups].max()) * (float(theirs.sum()) * shares - theirs)
+        return (1.0 - weight) * (probs + moved) + weight * shares
+
+    def _shares(self, votes: Tensor, tokens: Tensor, probs: Tensor) -> Tensor:
+        """The memory's distribution (V,): the votes (G,) for each group's next token, -1 for the end."""
+        import torch
+
         ends = tokens < 0
-        mixed = probs * (1.0 - weight)
-        mixed.index_add_(0, tokens[~ends].to(probs.device), shares[(~ends).to(probs.device)])
+        shares = torch.zeros_like(probs).index_add_(0, tokens[~ends], votes[~ends])
         if bool(ends.any()):
-            mixed = mixed + float(shares[ends.to(probs.device)].sum()) * self._ending(probs)
-        return mixed
+            shares = shares + float(votes[ends].sum()) * self._ending(probs)
+        return shares
 
     def explain(self, top: int = 5) -> list[ShotVote]:
         """The shots that spoke loudest on the first token, with their share of all votes; none if silent."""
@@ -256,13 +279,19 @@ class ShotMemory:
     def __len__(self) -> int:
         return len(self.answers)
 
-    def similarities(self, query: Tensor) -> Tensor:
-        """Cosine similarities (N,) of pooled features (d,) to every shot."""
-        return self.keys @ self.settings.keys(query[None])[0].cpu()
-
     def mixer(self, query: Tensor, question: str | None) -> Vote:
         """The memory's vote on a query: pooled features (d,) and the question that is asked."""
-        return Vote(self, self.similarities(query), self.matching(question))
+        key = self.settings.keys(query[None])[0].cpu()
+        to_means = self._means @ key if self.settings.means else None
+        return Vote(self, self.keys @ key, self.matching(question), to_means)
+
+    @cached_property
+    def _means(self) -> Tensor:
+        """(G, d_key) unit means of the shots of each distinct question and answer."""
+        import torch
+
+        sums = torch.zeros(len(self.group_sizes), self.keys.shape[1]).index_add_(0, self.groups, self.keys)
+        return torch.nn.functional.normalize(sums, dim=-1)
 
     def matching(self, question: str | None) -> Tensor:
         """How far each shot's question is the one that is asked, (N,) from 0 to 1."""

@@ -6,7 +6,7 @@ work and is imported when the first input of that kind arrives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +28,8 @@ class Modality:
     sniff       whether the first 4096 bytes of a file are of this kind
     encoder     what `Reader.load_encoder` is given where neither bundle nor user names an encoder, such as
                 `builtin`; "" where the modality has none of its own
+    asked       whether its reader also takes `mmagent.asked.Asked`, a source and what is asked of it, so that
+                its features may depend on the question
     """
 
     name: str
@@ -36,6 +38,7 @@ class Modality:
     extensions: tuple[str, ...]
     sniff: Callable[[bytes], bool]
     encoder: str = ""
+    asked: bool = False
 
 
 @dataclass
@@ -45,14 +48,11 @@ class Features:
     values  (B, n, d_encoder), zero where the mask is False
     mask    (B, n) bool, True where a feature is real
     pooled  (B, d_encoder), one vector per input
-    words   what each input says in words, where its encoder can tell: they stand in the prompt, in the core's
-            own embeddings, where the sense has no adapter. No feature cache keeps them
     """
 
     values: Tensor
     mask: Tensor
     pooled: Tensor
-    words: tuple[str, ...] | None = None
 
 
 class Encoder(Protocol):
@@ -70,11 +70,15 @@ class Encoder(Protocol):
         """Features of a batch of raw values as `Reader.load` returned them; batched equals single."""
 
 
-class AskedEncoder(Encoder, Protocol):
-    """An encoder that also hears what is asked about an input; no encoder must. `encode` asks nothing."""
+class TellingEncoder(Encoder, Protocol):
+    """An encoder that can also say in words what it found, such as the cells that answer; no encoder must.
 
-    def encode_asked(self, batch: Sequence[Any], questions: Sequence[str | None]) -> Features:
-        """Features, and perhaps words, of each raw value in the light of its question; None: describe it."""
+    Its words stand in the prompt, in the core's own embeddings, where its sense has no adapter, and as the
+    adapter makes them where that takes words (`AdapterFamily.of_words`).
+    """
+
+    def tell(self, batch: Sequence[Any]) -> Sequence[str]:
+        """What there is to say of each raw value, "" for nothing."""
 
 
 class Reader(Protocol):
@@ -105,6 +109,23 @@ class VaryingReader(Reader, Protocol):
 
     def vary(self, raw: Any, seed: int) -> Any:
         """Another raw value that means the same; equal seeds give equal values."""
+
+
+class CheckedReader(Reader, Protocol):
+    """A reader that also says what it can be checked with (`mmagent plugins check`); no reader must.
+
+    Either may stand without the other.
+    """
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Any, int], Any]]:
+        """What must not change a feature: by a name for people, a function of a raw value and a seed.
+
+        A set: {"order": shuffled}; a graph: {"names of nodes": relabelled}; a series: {"padding": padded}.
+        """
+
+    def samples(self) -> Sequence[object]:
+        """Some sources that `load` reads, unlike each other, the same in every call."""
 
 
 class ProfilingReader(Reader, Protocol):

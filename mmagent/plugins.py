@@ -1,8 +1,9 @@
 """Finding and loading plugins, so that one broken plugin never stops a command.
 
-Every entry point of the group ``mmagent`` is loaded on its own, inside its own pluggy manager: whatever one
-raises puts that one out, with a reason and a way to mend it, and the rest goes on. A plugin is taken whole or
-not at all. Our own distribution is loaded first, so a stranger that claims one of its names is the one out.
+Every entry point of the group ``mmagent`` is loaded on its own, and its hooks are called without the others':
+whatever one raises puts that one out, with a reason and a way to mend it, and the rest goes on. A plugin is
+taken whole or not at all. Our own distribution is loaded first, so a stranger that claims one of its names is
+the one out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
@@ -28,14 +30,18 @@ from mmagent.source import BundleSource
 from mmagent.training.preset import Preset
 
 if TYPE_CHECKING:
+    import torch
     import typer
+
+    from mmagent.modality import Encoder, Reader
 
     Thing = Modality | AdapterFamily | BundleSource | Preset
 
-__all__ = ["RESERVED", "PluginInfo", "PluginProblem", "Plugins", "load_plugins"]
+__all__ = ["RESERVED", "PluginInfo", "PluginProblem", "Plugins", "borrowed_encoder", "load_plugins"]
 
 SLOW_SECONDS = 0.5
 OWN = "mmagent"
+HOOKS = [name for name in vars(hookspecs) if name.startswith("register_")]
 
 # Words that options, row keys and keyword arguments of `ask` already mean, so no modality can be called so.
 RESERVED = frozenset(
@@ -65,13 +71,17 @@ class PluginProblem(NamedTuple):
 
 
 class PluginInfo(NamedTuple):
-    """One row of ``mmagent plugins``; `state` is ``ok``, ``out`` or ``slow (1.2 s)``."""
+    """One row of ``mmagent plugins``; `state` is ``ok``, ``out`` or ``slow (1.2 s)``.
+
+    module  what its entry point names
+    """
 
     name: str
     version: str
     distribution: str
     state: str
     brings: tuple[str, ...]
+    module: str = ""
 
 
 class _Candidate:
@@ -83,7 +93,7 @@ class _Candidate:
         self.seconds = 0.0
         self.brings: list[Thing] = []
         self.commands: list[str] = []
-        self.manager: pluggy.PluginManager | None = None  # None while, or when, the plugin is out
+        self.plugin: Any = None  # what the entry point names; None while, or when, the plugin is out
 
     def removal(self) -> str:
         """How to get rid of it, or of the trouble with it."""
@@ -97,6 +107,24 @@ class _Candidate:
     def problem(self, reason: str, mend: str | None = None) -> PluginProblem:
         owner = f"{self.entry.distribution} {self.entry.version}"
         return PluginProblem(self.entry.name, owner, reason, mend or self.removal())
+
+
+class _Manager(pluggy.PluginManager):
+    """One for all plugins, so that what is fixed is looked at once; it reads modules without `inspect`.
+
+    Twenty plugins would otherwise cost every command a twentieth of its time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(hookspecs.PROJECT)
+        self.add_hookspecs(hookspecs)
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """What `hookimpl` noted on a function; of a module no attribute is computed, so it may be fetched."""
+        if not isinstance(plugin, ModuleType):
+            return super().parse_hookimpl_opts(plugin, name)
+        noted = getattr(vars(plugin).get(name), f"{hookspecs.PROJECT}_impl", None)
+        return noted if isinstance(noted, dict) else None  # type: ignore[return-value]
 
 
 class _Refused(Exception):
@@ -123,18 +151,28 @@ class Plugins:
         self.problems: list[PluginProblem] = []
         self.slow: list[PluginProblem] = []
         self._candidates: list[_Candidate] = []
+        self._manager = _Manager()
 
     def listing(self) -> list[PluginInfo]:
         """One row for every plugin that was found, working or not, mmagent's own first."""
         rows = []
         for one in self._candidates:
-            state = "ok" if one.manager else "out"
-            if one.manager and one.seconds > SLOW_SECONDS:
+            state = "out" if one.plugin is None else "ok"
+            if one.plugin is not None and one.seconds > SLOW_SECONDS:
                 state = f"slow ({one.seconds:.1f} s)"
             brings = tuple(f"{_kind(thing)} {thing.name}" for thing in one.brings)
             brings += tuple(f"command {name}" for name in one.commands)
-            rows.append(PluginInfo(one.entry.name, one.entry.version, one.entry.distribution, state, brings))
+            told = (one.entry.name, one.entry.version, one.entry.distribution, state, brings)
+            rows.append(PluginInfo(*told, one.entry.value))
         return rows
+
+    def bringer(self, modality: str) -> PluginInfo:
+        """The plugin that brings a modality. Raises KeyError where none does."""
+        wanted = self.modalities[modality]
+        at = next(
+            at for at, one in enumerate(self._candidates) if any(wanted is thing for thing in one.brings)
+        )
+        return self.listing()[at]
 
     def resolve(self, dotted: str) -> Any:
         """Import what a plugin named by dotted path, ``"package.module:attribute"``.
@@ -162,12 +200,12 @@ class Plugins:
             info.name for info in app.registered_groups
         }
         for one in self._candidates:
-            if one.manager is None or not one.manager.hook.register_commands.get_hookimpls():
+            if one.plugin is None or not (hook := self._hook(one, "register_commands")).get_hookimpls():
                 continue
             stage = typer.Typer(rich_markup_mode=None)
             stage.callback()(_nothing)
             with self._isolated(one):
-                one.manager.hook.register_commands(app=stage)
+                hook(app=stage)
                 names = list(typer.main.get_group(stage).commands)
                 for name in names:
                     if name in taken:
@@ -186,19 +224,44 @@ class Plugins:
                 raise _Refused(
                     f"a plugin called {one.entry.name!r} is there already", f"rename it, or {one.removal()}"
                 )
-            manager = _manager(one)
+            self._import(one)
             kinds = (Modality, AdapterFamily, BundleSource, Preset)
             hooks = ("register_modalities", "register_adapters", "register_bundles", "register_presets")
             for hook, kind in zip(hooks, kinds, strict=True):
-                getattr(manager.hook, hook)(register=partial(_bring, one, kind))
+                self._hook(one, hook)(register=partial(_bring, one, kind))
             self._take(one)
-            one.manager = manager
             if one.seconds > SLOW_SECONDS and not one.ours:
                 reason = (
                     f"importing {one.entry.value} took {one.seconds:.1f} s, which every command waits for"
                 )
                 mend = f"import heavy modules where they are used, {one.removal()}"
                 self.slow.append(one.problem(reason, mend))
+
+    def _import(self, one: _Candidate) -> None:
+        """Import one plugin and check its hooks. Raises `_Refused`, or whatever its import raises."""
+        start = time.perf_counter()
+        try:
+            one.plugin = one.entry.load()
+        finally:
+            one.seconds = time.perf_counter() - start
+        self._manager.register(one.plugin, name=one.entry.name)
+        named = [caller.name for caller in self._manager.get_hookcallers(one.plugin) or ()]
+        for name in named:
+            if name not in HOOKS:
+                hint = did_you_mean(name, HOOKS)
+                raise _Refused(
+                    f"there is no hook {name!r}.{hint} There are: {', '.join(HOOKS)}",
+                    f"rename it, or {one.removal()}",
+                )
+        self._manager.check_pending()
+        if not named:
+            hint = "mark its register_... functions with @hookimpl from mmagent.hookspecs"
+            raise _Refused(f"{one.entry.value} implements no hook", f"{hint}, or {one.removal()}")
+
+    def _hook(self, one: _Candidate, name: str) -> pluggy.HookCaller:
+        """A hook as one plugin alone implements it."""
+        others = [other.plugin for other in self._candidates if other is not one and other.plugin is not None]
+        return self._manager.subset_hook_caller(name, others)
 
     def _take(self, one: _Candidate) -> None:
         """Enter what a plugin brought, or nothing at all if a name is taken."""
@@ -247,7 +310,9 @@ class Plugins:
             room = self._room(thing)
             if room.get(thing.name) is thing:
                 del room[thing.name]
-        one.brings, one.commands, one.manager = [], [], None
+        if one.plugin is not None and self._manager.is_registered(one.plugin):
+            self._manager.unregister(one.plugin)
+        one.brings, one.commands, one.plugin = [], [], None
         self.slow = [problem for problem in self.slow if problem.plugin != one.entry.name]
 
     def _unresolved(self, dotted: str, error: BaseException) -> str:
@@ -273,30 +338,29 @@ def load_plugins() -> Plugins:
     return plugins
 
 
-def _manager(one: _Candidate) -> pluggy.PluginManager:
-    """Import one plugin and check its hooks. Raises `_Refused`, or whatever the plugin's import raises."""
-    start = time.perf_counter()
-    try:
-        plugin = one.entry.load()
-    finally:
-        one.seconds = time.perf_counter() - start
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    known = [name for name in vars(hookspecs) if name.startswith("register_")]
-    manager.register(plugin, name=one.entry.name)
-    named = [caller.name for caller in manager.get_hookcallers(plugin) or ()]
-    for name in named:
-        if name not in known:
-            there = ", ".join(known)
-            hint = did_you_mean(name, known)
-            raise _Refused(
-                f"there is no hook {name!r}.{hint} There are: {there}", f"rename it, or {one.removal()}"
-            )
-    manager.check_pending()
-    if not named:
-        hint = "mark its register_... functions with @hookimpl from mmagent.hookspecs"
-        raise _Refused(f"{one.entry.value} implements no hook", f"{hint}, or {one.removal()}")
-    return manager
+def borrowed_encoder(
+    modality: str,
+    location: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    trust_remote_code: bool = False,
+) -> tuple[Reader, Encoder]:
+    """The reader and an encoder of another modality, for a sense made of its inputs (clips: pictures).
+
+    A plugin asks here instead of importing another's package. What the reader loads, such as an array, the
+    encoder encodes. Raises `UserError` where no working plugin brings the modality, and what its reader does.
+    """
+    plugins = load_plugins()
+    if modality not in plugins.modalities:
+        there = ", ".join(plugins.modalities) or "none"
+        raise UserError(
+            f"{location} is to be loaded by the modality {modality!r}, which no plugin brings; there are: "
+            f"{there}. mmagent plugins says which are out, and why."
+        )
+    reader: Reader = plugins.resolve(plugins.modalities[modality].reader)()
+    encoder = reader.load_encoder(location, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    return reader, encoder
 
 
 def _bring(one: _Candidate, kind: type[Any], thing: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["Media", "Request", "Shot", "as_shot", "parse_shot", "request_from_row", "sources_of"]
+__all__ = ["Media", "Request", "Shot", "as_shot", "in_order", "parse_shot", "request_from_row", "sources_of"]
 
 Media = Mapping[str, Sequence[object]]
 """Sources by modality, such as ``{"image": ["a.png", "b.png"]}``; each is whatever the modality reads."""
@@ -55,6 +55,14 @@ class Request:
         object.__setattr__(self, "question", (self.question or "").strip() or None)
         if self.choices is not None:
             object.__setattr__(self, "choices", _checked_choices(self.choices))
+
+
+def in_order(media: Media) -> list[tuple[str, object]]:
+    """Modality and source of all media, as they stand in a prompt: by modality, each in the order given.
+
+    So what is learned and what is asked read alike, however the inputs were named.
+    """
+    return [(name, source) for name in sorted(media) for source in media[name]]
 
 
 def sources_of(value: object) -> list[object]:
@@ -137,9 +145,12 @@ def request_from_row(row: Mapping[str, Any], modalities: Collection[str], base: 
 def media_from_row(
     row: Mapping[str, Any], modalities: Collection[str], base: Path | None, where: str
 ) -> dict[str, list[object]]:
-    """The media of a row by modality, in the row's order; paths are joined to `base` if there is one."""
+    """The media of a row by modality, in the row's order; paths are joined to `base` if there is one.
+
+    A modality that is null is missing from the row.
+    """
     media: dict[str, list[object]] = {}
-    for key in (key for key in row if key in modalities):
+    for key in (key for key in row if key in modalities and row[key] is not None):
         sources = sources_of(row[key])
         if base is None:
             media[key] = sources

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mmagent.asked import Asked, AskedReader, Listening, listens, same_source
+from mmagent.asked import Asked
+from mmagent.encoding import Encoding
 from mmagent.errors import UserError, did_you_mean
+from mmagent.joining import joined, joins_of
 from mmagent.memory import MemorySettings
-from mmagent.percept import Kept, Percept, Waiting
+from mmagent.percept import Kept, Percept
 
 if TYPE_CHECKING:
     import torch
@@ -24,30 +27,32 @@ if TYPE_CHECKING:
     from mmagent.adapter import Adapter
     from mmagent.bundle import Bundle
     from mmagent.feature_store import FeatureStore
-    from mmagent.modality import Encoder, Features, Modality, Reader
+    from mmagent.joining import Joining
+    from mmagent.modality import Encoder, Features, Modality, Reader, TellingEncoder
     from mmagent.plugins import Plugins
     from mmagent.stored import StoredShots
+    from mmagent.workers import Workers
 
-__all__ = ["Percept", "Senses", "demand_own_core"]
+__all__ = ["ENCODE_BATCH", "Percept", "Senses", "demand_own_core"]
 
-ENCODE_BATCH = 32
+ENCODE_BATCH = 32  # inputs that one worker encodes at a time
 
 
 @dataclass(frozen=True)
 class _Sense:
-    """One sense, awake; where it listens, reader and encoder are those of `Asked` inputs."""
+    """One sense, awake."""
 
     reader: Reader
     encoder: Encoder
     adapter: Adapter | None
     adapter_id: str
     memory: MemorySettings
-    of_words: bool = False
+    of_words: bool
 
     @property
-    def listens(self) -> bool:
-        """Whether it hears the question."""
-        return isinstance(self.encoder, Listening)
+    def tells(self) -> bool:
+        """Whether its prefix is what its encoder tells in words."""
+        return self.of_words or (self.adapter is None and hasattr(self.encoder, "tell"))
 
 
 class Senses:
@@ -66,8 +71,7 @@ class Senses:
     ) -> None:
         """`before_use` is called once, before the first input is encoded, and may raise UserError.
 
-        `spell` turns what an encoder tells in words into the core's embeddings (n, d_core); without it such
-        words go unheard.
+        `spell` turns what an encoder tells in words into the core's embeddings (n, d_core).
         """
         self._bundle, self._plugins = bundle, plugins
         self._device, self._d_core, self._trust = device, d_core, trust_remote_code
@@ -76,7 +80,7 @@ class Senses:
         self._awake: dict[str, _Sense] = {}
         self._stored: dict[str, StoredShots] = {}
         self._known = Kept()
-        self._files: dict[tuple[object, ...], str] = {}
+        self._files: dict[tuple[str, str | None, str, int, int], str] = {}
         self._store: FeatureStore | None = None
 
     @contextmanager
@@ -111,72 +115,95 @@ class Senses:
         )
 
     def perceive(
-        self,
-        modality: str,
-        sources: Sequence[object],
-        batch_size: int = ENCODE_BATCH,
-        questions: Sequence[str | None] | None = None,
+        self, modality: str, sources: Sequence[object], batch_size: int = ENCODE_BATCH
     ) -> list[Percept | UserError]:
         """Read, encode and adapt sources; what cannot be read comes back as the error in its place.
-
-        questions: what is asked of each; it matters to senses that listen, and to no other.
 
         Inputs are decoded a batch at a time, so thousands of files never lie in memory together.
         """
         try:
             self.check(modality)
-            if self._wake(modality).listens:
-                sources = [
-                    Asked.of(*pair) for pair in zip(sources, questions or [None] * len(sources), strict=True)
-                ]
+            self._wake(modality)
         except UserError as error:
             return [error] * len(sources)
         found: list[Percept | UserError | None] = [None] * len(sources)
-        fresh = Waiting()
-        for at, source in enumerate(sources):
-            known = self._recall(modality, source)
-            if known is not None:
-                found[at] = known
-                continue
-            try:
-                fingerprint, raw = self._identified(modality, source)
-            except UserError as error:
-                found[at] = error
-                continue
-            self._remember_file(modality, source, fingerprint)
-            fresh.add(at, fingerprint, raw)
-            if len(fresh.raws) >= batch_size:
-                self._finish(modality, fresh, found)
-        self._finish(modality, fresh, found)
+        with Encoding(partial(self._made, modality), self._workers(len(sources), batch_size)) as encoding:
+            for at, source in enumerate(sources):
+                fingerprint, raw = self._seen_before(modality, source), None
+                if fingerprint is None or not (
+                    encoding.has(fingerprint) or self._known.get((modality, fingerprint))
+                ):
+                    try:
+                        fingerprint, raw = self._identified(modality, source)
+                    except UserError as error:
+                        found[at] = error
+                        continue
+                    self._remember_file(modality, source, fingerprint)
+                found[at] = self._known.get((modality, fingerprint))
+                if found[at] is None:
+                    encoding.add(at, fingerprint, raw)
+                if encoding.n_waiting >= batch_size:
+                    encoding.send()
+        for at, key in encoding.places:
+            found[at] = encoding.made[key]
+        for key, percept in encoding.made.items():
+            if isinstance(percept, Percept):
+                self._known.put((modality, key), percept)
         return cast("list[Percept | UserError]", found)
 
-    def listens(self, modality: str) -> bool:
-        """Whether what inputs of a modality become hangs on what is asked; no where there is no sense."""
-        try:
-            self.check(modality)
-            return self._wake(modality).listens
-        except UserError:
-            return False
+    def together(self, percepts: Sequence[Percept]) -> Sequence[Percept]:
+        """The percepts of one question: those of senses that were trained together speak of all of them."""
+        if len({percept.modality for percept in percepts if percept.joins}) < 2:
+            return percepts
+        import torch
+
+        def speak(modality: str, evidence: Tensor) -> Tensor:
+            return cast("Joining", self._wake(modality).adapter).spoken(evidence.to(self._device))
+
+        with torch.no_grad():
+            return joined(percepts, speak)
+
+    def _workers(self, n_sources: int, batch_size: int) -> Workers:
+        """Several at work, unless what they make goes through a store, which takes one after the other."""
+        from mmagent.workers import Workers
+
+        tasks = -(-n_sources // max(1, batch_size))
+        return Workers(self._device, min(tasks, 1) if self._store is not None else tasks)
 
     def features(self, modality: str, sources: Sequence[object]) -> Features:
         """The encoder's features of a batch of sources; UserError for the first that cannot be read."""
         self.check(modality)
-        sense = self._wake(modality)
-        return sense.encoder.encode([sense.reader.load(source) for source in sources])
+        reader = self._reader(modality)
+        return self._wake(modality).encoder.encode([reader.load(source) for source in sources])
 
     def encoder(self, modality: str, location: str | None = None) -> tuple[Reader, Encoder]:
-        """The reader of a modality with the bundle's own encoder, or with the one at `location`."""
+        """The reader of a modality with the encoder at `location`, else the bundle's, else its own.
+
+        Raises UserError for a modality that no plugin reads, and where there is no encoder.
+        """
         import torch
 
-        self.check(modality)
+        place = self.encoder_location(modality, location)
         reader = self._reader(modality)
-        if location is None:
-            own = self._wake(modality).encoder
-            return reader, own.encoder if isinstance(own, Listening) else own
+        if location is None and modality in self._bundle.senses:
+            return reader, self._wake(modality).encoder
         made = reader.load_encoder(
-            location, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
+            place, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
         )
         return reader, made
+
+    def encoder_location(self, modality: str, location: str | None = None) -> str:
+        """Where `encoder` finds the encoder of a modality. Raises UserError where there is none."""
+        sense = self._bundle.senses.get(modality)
+        if sense is not None or not self._readable(modality):
+            self.check(modality)
+        own = sense.encoder if sense is not None else self._plugins.modalities[modality].encoder
+        if location or own:
+            return location or own
+        raise UserError(
+            f"bundle {self._bundle.name!r} has no sense for {modality!r} yet, and the modality names no "
+            "encoder of its own. Give one to train it with: --encoder DIR|ID."
+        )
 
     def memory_settings(self, modality: str) -> MemorySettings:
         """How this sense's shots are compared."""
@@ -229,44 +256,32 @@ class Senses:
         encoder = self._reader(modality).load_encoder(
             entry.encoder, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
         )
+        self._bundle.demand_same(entry.encoder, f"encoder for {modality}")
         adapter, adapter_id, of_words = None, "", False
         if entry.adapter is not None:
             module = self._bundle.load_adapter(modality, self._plugins, encoder.d_encoder, self._d_core)
             adapter = cast("Adapter", module.to(self._device))
             adapter_id = self._bundle.files[entry.adapter.weights].sha256
             of_words = self._bundle.family(entry.adapter, self._plugins).of_words
+        if of_words and not hasattr(encoder, "tell"):
+            raise UserError(
+                f"bundle {self._bundle.name!r} has an adapter for {modality!r} that takes words, and its "
+                "encoder tells none. Name the encoder that it was made for."
+            )
         memory = MemorySettings.from_bundle(self._bundle.load_memory(modality))
         reader = self._reader(modality)
-        if listens(encoder):
-            reader, encoder = AskedReader(reader), Listening(encoder)
         self._awake[modality] = _Sense(reader, encoder, adapter, adapter_id, memory, of_words)
         return self._awake[modality]
 
     def _identified(self, modality: str, source: object) -> tuple[str, Any]:
         """A content's name with its raw value or, where a store may have its features, with its source."""
-        reader = self._wake(modality).reader
+        reader = self._reader(modality)
         if self._stores(modality):
             from mmagent.feature_store import identified
 
             return identified(source, reader)
         raw = reader.load(source)
         return reader.fingerprint(raw), raw
-
-    def _stores(self, modality: str) -> bool:
-        """Whether features go through the store; those that hang on a question would fill it."""
-        return self._store is not None and not self._wake(modality).listens
-
-    def _finish(self, modality: str, fresh: Waiting, found: list[Percept | UserError | None]) -> None:
-        """Encode the gathered inputs, each content once, and put what they became in their places."""
-        missing = [key for key in fresh.raws if self._known.get((modality, key)) is None]
-        made = self._made(modality, {key: fresh.raws[key] for key in missing}) if missing else {}
-        for at, key in fresh.places:
-            percept = made.get(key) or self._known.get((modality, key))
-            found[at] = percept
-        for key, percept in made.items():
-            if isinstance(percept, Percept):
-                self._known.put((modality, key), percept)
-        fresh.clear()
 
     def _made(self, modality: str, inputs: Mapping[str, Any]) -> dict[str, Percept | UserError]:
         """What inputs become, by their content, or why they cannot be read."""
@@ -286,8 +301,34 @@ class Senses:
                 if not found:
                     return made
                 names, features = list(found), joined(list(found.values()))
-            made.update(zip(names, self._adapted(modality, names, features), strict=True))
+            if sense.tells:
+                made.update(zip(names, self._told(modality, inputs, features), strict=True))
+            else:
+                made.update(zip(names, self._adapted(modality, names, features), strict=True))
         return made
+
+    def _stores(self, modality: str) -> bool:
+        """Whether features go through the store; words do not, which are made of the raw values."""
+        return self._store is not None and not self._wake(modality).tells
+
+    def _told(self, modality: str, inputs: Mapping[str, Any], features: Features) -> Iterator[Percept]:
+        """What an encoder tells of raw values, by their content, as soft tokens."""
+        import torch
+
+        from mmagent.core import Soft
+
+        sense = self._wake(modality)
+        told = cast("TellingEncoder", sense.encoder).tell(list(inputs.values()))
+        pooled = features.pooled.float().cpu()  # (B, d_encoder)
+        for at, (key, words) in enumerate(zip(inputs, told, strict=True)):
+            soft = None
+            if words and self._spell is not None:
+                spelt = self._spell(f" {words}")  # (n, d_core)
+                if sense.adapter is not None:
+                    there = torch.ones(1, len(spelt), dtype=torch.bool, device=spelt.device)
+                    spelt = sense.adapter(spelt[None], there, spelt[None])[0]
+                soft = Soft(spelt.clone(), f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}:{words}")
+            yield Percept(modality, key, pooled[at].clone(), soft)
 
     def _adapted(self, modality: str, keys: Sequence[str], features: Features) -> Iterator[Percept]:
         """Features of a batch, through the adapter."""
@@ -295,39 +336,21 @@ class Senses:
 
         sense = self._wake(modality)
         pooled = features.pooled.float().cpu()  # (B, d_encoder)
-        prefixes = None
-        if sense.adapter is not None and not sense.of_words:
-            whole = (part.to(self._device) for part in (features.values, features.mask, features.pooled))
+        prefixes, evidence, joins = None, None, joins_of(sense.adapter)
+        if sense.adapter is not None:
+            whole = [part.to(self._device) for part in (features.values, features.mask, features.pooled)]
             prefixes = sense.adapter(*whole)  # (B, k, d_core)
-        told = features.words if sense.adapter is None or sense.of_words else None
-        if sense.of_words and told is None:
-            raise UserError(
-                f"bundle {self._bundle.name!r} has an adapter for {modality!r} that takes words, and its "
-                "encoder tells none. Name the encoder that it was trained for."
-            )
+            evidence = cast("Joining", sense.adapter).evidence(*whole).cpu() if joins else None  # (B, e)
         for at, key in enumerate(keys):
             name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}"
             soft = None if prefixes is None else Soft(prefixes[at].clone(), name)
-            if told is not None and self._spell is not None:
-                soft = Soft(self._spelt(told[at], sense), f"{name}:{told[at]}")
-            yield Percept(modality, key, pooled[at].clone(), soft)
+            said = None if evidence is None else evidence[at].clone()
+            yield Percept(modality, key, pooled[at].clone(), soft, said, joins)
 
-    def _spelt(self, words: str, sense: _Sense) -> Tensor:
-        """Words as soft tokens: the core's embeddings of them, through the adapter where it takes words."""
-        import torch
-
-        assert self._spell is not None
-        spelt = self._spell(f" {words}")  # (n, d_core)
-        if sense.adapter is None or not len(spelt):
-            return spelt
-        there = torch.ones(1, len(spelt), dtype=torch.bool, device=spelt.device)
-        return sense.adapter(spelt[None], there, spelt[None])[0].clone()
-
-    def _recall(self, modality: str, source: object) -> Percept | None:
-        """What a file became before, if it has not changed since."""
+    def _seen_before(self, modality: str, source: object) -> str | None:
+        """The content of a file that was read before and has not changed since."""
         stamp = _stamp(modality, source)
-        fingerprint = self._files.get(stamp) if stamp else None
-        return self._known.get((modality, fingerprint)) if fingerprint else None
+        return self._files.get(stamp) if stamp else None
 
     def _remember_file(self, modality: str, source: object, fingerprint: str) -> None:
         stamp = _stamp(modality, source)
@@ -338,46 +361,44 @@ class Senses:
 def demand_own_core(bundle: Bundle, core: str | Path) -> None:
     """Raise UserError unless `core` has the very weights that the bundle's adapters were trained for.
 
-    Weights are compared by the checksums that the bundle lists; a core that the bundle only names by hub id
-    must be that one.
+    Weights are compared by the checksums that the bundle lists, of a core that it only names, too; where it
+    lists none, the core must have that name.
     """
-    from mmagent.files import sha256_of
+    from mmagent.outside import checksums
 
-    place = Path(core)
     inner = Path(bundle.core)
-    listed = {}
-    if inner.is_dir():
-        listed = {
-            name: file.sha256
-            for name, file in bundle.files.items()
-            if name.endswith(".safetensors") and (bundle.path / name).parent == inner
-        }
-    if listed and place.is_dir():
-        there = {sha256_of(file) for file in place.glob("*.safetensors")}
-        same = there == set(listed.values())
-    elif listed:
-        same = False
+    listed = bundle.outside.get(bundle.core) or {
+        Path(name).name: file for name, file in bundle.files.items() if (bundle.path / name).parent == inner
+    }
+    wanted = {file.sha256 for name, file in listed.items() if name.endswith(".safetensors")}
+    there = checksums(str(core)) if wanted else {}
+    if wanted:
+        same = wanted == {file.sha256 for name, file in there.items() if name.endswith(".safetensors")}
     else:
-        same = str(core) == bundle.core or not inner.is_dir()
-    if bundle.core_adapter is not None and not listed:
         same = str(core) == bundle.core
-    if not same and bundle.core_adapter is not None:
+    if same:
+        return
+    if bundle.core_adapter is not None:
         raise UserError(
             f"bundle {bundle.name!r} keeps an adapter ({bundle.core_adapter.family}) that was trained inside "
             f"of its own core, and {core} has other weights. Leave --core away."
         )
-    if not same:
-        senses = ", ".join(bundle.senses)
-        raise UserError(
-            f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
-            "other weights. Leave --core away, or ask in words alone, which any core can answer."
-        )
+    senses = ", ".join(bundle.senses)
+    raise UserError(
+        f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
+        "other weights. Leave --core away, or ask in words alone, which any core can answer."
+    )
 
 
-def _stamp(modality: str, source: object) -> tuple[object, ...] | None:
-    """What tells a file from its later versions, with what is asked of it; None for what is no file."""
+def _stamp(modality: str, source: object) -> tuple[str, str | None, str, int, int] | None:
+    """What tells a file, and what is asked of it, from its later versions; None for what is no file."""
     question = None
     if isinstance(source, Asked):
         source, question = source.source, source.question
-    name = same_source(source)
-    return (modality, question, *name) if isinstance(name, tuple) else None
+    if not isinstance(source, str | Path) or source == "-":
+        return None
+    try:
+        found = Path(source).stat()
+    except (OSError, ValueError):
+        return None
+    return modality, question, str(source), found.st_size, found.st_mtime_ns

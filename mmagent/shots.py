@@ -10,7 +10,7 @@ from mmagent.errors import UserError
 from mmagent.modality import Modality
 from mmagent.request import Shot, shot_from_row
 from mmagent.rows import csv_rows, json_rows
-from mmagent.sniff import hidden, recognise
+from mmagent.sniff import hidden, modality_of, recognise
 
 __all__ = ["read_shots"]
 
@@ -81,6 +81,6 @@ def _from_folder(place: Path, modalities: Mapping[str, Modality]) -> list[Shot]:
 
 def _from_class(folder: Path, modalities: Mapping[str, Modality]) -> Iterator[Shot]:
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and not hidden(path)):
-        found = recognise(file, modalities)
+        found = recognise(file, modalities) or modality_of(file, modalities)
         if found is not None:
             yield Shot(folder.name, None, {found: [file]}, str(file))

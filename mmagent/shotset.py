@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from mmagent.errors import UserError
 from mmagent.memory import AnswerCodec, MemorySettings, ShotMemory, Vote
-from mmagent.request import Request, Shot
+from mmagent.request import Request, Shot, in_order
 from mmagent.senses import Percept, Senses
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Perceived", "ReadyShot", "ShotSet", "joint_key", "ranked", "signature"]
 
 SettingsOf = Callable[[str], MemorySettings]
-_Place = tuple[str, int, str | None]  # modality, the very object, and what is asked where the sense listens
 StoredOf = Callable[[Sequence[str]], "StoredShots | None"]
 
 
@@ -135,57 +133,43 @@ class Perceived:
     """The media of many requests and of their shots, each source read once."""
 
     def __init__(self, senses: Senses, requests: Sequence[Request], batch_size: int) -> None:
-        self._found: dict[_Place, Percept | UserError] = {}
-        self._sets: dict[tuple[int, str | None], ShotSet] = {}
-        self._stored_of = senses.stored
-        shots = {id(request.shots): request.shots for request in requests}
-        named = {name for of in (*requests, *chain.from_iterable(shots.values())) for name in of.media}
-        self._listening = {name for name in named if senses.listens(name)}
-        sources: dict[str, dict[_Place, object]] = {}
-        seen: set[tuple[int, str | None]] = set()
+        self._found: dict[tuple[str, int], Percept | UserError] = {}
+        self._sets: dict[int, ShotSet] = {}
+        self._stored_of, self._together = senses.stored, senses.together
+        sources: dict[str, dict[int, object]] = {}
+        seen: set[int] = set()
         for request in requests:
-            fresh = () if self._set_name(request) in seen else request.shots
-            seen.add(self._set_name(request))
-            for of in (request, *fresh):
-                for place, item in self._places(of, request.question):
-                    sources.setdefault(place[0], {})[place] = item
-        for modality, items in sources.items():
-            questions = [question for _, _, question in items]
-            percepts = senses.perceive(modality, list(items.values()), batch_size, questions)
-            self._found.update(zip(items, percepts, strict=True))
+            fresh = () if id(request.shots) in seen else request.shots
+            seen.add(id(request.shots))
+            for media in (request.media, *(shot.media for shot in fresh)):
+                for modality, items in media.items():
+                    sources.setdefault(modality, {}).update((id(item), item) for item in items)
+        for modality, items_by_id in sources.items():
+            percepts = senses.perceive(modality, list(items_by_id.values()), batch_size)
+            self._found.update(
+                ((modality, key), percept) for key, percept in zip(items_by_id, percepts, strict=True)
+            )
 
-    def of(self, request: Request) -> tuple[list[Percept], ShotSet | None]:
+    def of(self, request: Request) -> tuple[Sequence[Percept], ShotSet | None]:
         """What a request and its shots became; raises the error of the first that could not be read."""
-        return self._percepts(request, request.question), self._shot_set(request)
+        return self._percepts(request), self._shot_set(request)
 
-    def _places(self, of: Request | Shot, asked: str | None) -> Iterator[tuple[_Place, object]]:
-        """The media of a request or shot with their names here; `asked` where it asks nothing itself."""
-        for modality, items in of.media.items():
-            question = (of.question or asked) if modality in self._listening else None
-            for item in items:
-                yield (modality, id(item), question), item
-
-    def _percepts(self, of: Request | Shot, asked: str | None) -> list[Percept]:
+    def _percepts(self, of: Request | Shot) -> Sequence[Percept]:
         percepts = []
-        for place, _ in self._places(of, asked):
-            found = self._found[place]
+        for modality, item in in_order(of.media):
+            found = self._found[modality, id(item)]
             if isinstance(found, UserError):
                 raise found
             percepts.append(found)
-        return percepts
-
-    def _set_name(self, request: Request) -> tuple[int, str | None]:
-        """What tells a set of shots from others: the very object and, if a sense listens, what is asked."""
-        return id(request.shots), request.question if self._listening else None
+        return self._together(percepts)
 
     def _shot_set(self, request: Request) -> ShotSet | None:
         if not request.shots:
             return None
-        name = self._set_name(request)
-        if name not in self._sets:
-            ready = [ReadyShot(shot, self._percepts(shot, request.question)) for shot in request.shots]
-            self._sets[name] = ShotSet(ready, self._stored_of)
-        return self._sets[name]
+        if id(request.shots) not in self._sets:
+            ready = [ReadyShot(shot, self._percepts(shot)) for shot in request.shots]
+            self._sets[id(request.shots)] = ShotSet(ready, self._stored_of)
+        return self._sets[id(request.shots)]
 
 
 def signature(percepts: Sequence[Percept]) -> tuple[str, ...]:

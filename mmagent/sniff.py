@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,12 +77,29 @@ def recognise(file: Path, modalities: Mapping[str, Modality]) -> str | None:
 
 
 def modality_of(file: Path, modalities: Mapping[str, Modality]) -> str | None:
-    """The modality of a file by its suffix; by content where none or several claim it. Raises OSError."""
-    suffix = file.suffix.lower()
-    claiming = {name: one for name, one in modalities.items() if suffix in one.extensions}
-    if len(claiming) == 1:
-        return next(iter(claiming))
-    return recognise(file, claiming or modalities) or next(iter(claiming), None)
+    """The modality of a file by its suffix; where several have that suffix, or none, by its content.
+
+    None where neither tells, also where the file cannot be read.
+    """
+    named = {name: one for name, one in modalities.items() if file.suffix.lower() in one.extensions}
+    if len(named) != 1 and file.is_file():
+        with suppress(OSError):
+            if (found := recognise(file, named or modalities)) is not None:
+                return found
+    return next(iter(named), None)
+
+
+def is_animated(head: bytes) -> bool:
+    """Whether a GIF, WebP or PNG announces more than one picture in its first bytes.
+
+    A GIF does so by the loop that its first frame is preceded by, as every common writer has it; one without
+    is taken for a still picture.
+    """
+    if head[:3] == b"GIF":
+        return b"NETSCAPE2.0" in head or b"ANIMEXTS1.0" in head
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
+        return bool(head[20:21] and head[20] & 2)
+    return head[:4] == b"\x89PNG" and b"acTL" in head
 
 
 def hidden(path: Path) -> bool:

@@ -21,6 +21,8 @@ MAY_IMPORT = {
     "mmagent_tiny": {"mmagent"},
     "mmagent_image": {"mmagent"},
     "mmagent_table": {"mmagent"},
+    "mmagent_series": {"mmagent"},
+    "mmagent_video": {"mmagent"},
 }
 LIGHT = [
     "mmagent",
@@ -30,8 +32,10 @@ LIGHT = [
     "mmagent.entrypoints",
     "mmagent.errors",
     "mmagent.hookspecs",
+    "mmagent.inspection",
     "mmagent.modality",
     "mmagent.plugins",
+    "mmagent.scaffold",
     "mmagent.source",
     "mmagent.training.launch",
     "mmagent.training.preset",
@@ -46,15 +50,20 @@ LIGHT = [
     "mmagent_cli.eval",
     "mmagent_cli.eval_episodes",
     "mmagent_cli.failure",
+    "mmagent_cli.inspect_cmd",
     "mmagent_cli.options",
+    "mmagent_cli.plugins_check",
     "mmagent_cli.plugins_cmd",
+    "mmagent_cli.plugins_new",
     "mmagent_cli.progress",
     "mmagent_cli.state",
     "mmagent_cli.table",
     "mmagent_cli.train",
     "mmagent_image",
     "mmagent_table",
+    "mmagent_series",
     "mmagent_tiny",
+    "mmagent_video",
 ]
 
 

@@ -49,6 +49,7 @@ FAMILIES = (
         "mmagent_adapters.concepts:build",
         per_answer=True,
         fit="mmagent_adapters.concepts:fit",
+        join="mmagent_adapters.concepts:join",
     ),
     AdapterFamily(
         "visual-words",

@@ -11,6 +11,18 @@ convex fit, multinomial logistic regression, which a few hundred examples settle
 a language model do; they are fitted first (`fit`) and stay. E starts as the core's own embeddings of the
 words and is trained through the core. So the answer is right as often as the probe is, and the core, which
 knows the words, can be asked other things about what it sees.
+
+Where several senses learn together, each has a probe of its own, fitted alone, and they are added up as
+likelihoods (`mmagent.joining`): with x_s the features of the senses s that are there,
+
+    log p(c | x) = log p(c) + sum_s w_s [log p_s(c | x_s) - log p_s(c)] + constant
+
+which is the product rule for errors that are independent given c (Kittler et al. 1998, "On Combining
+Classifiers", eq. 8). How loud each speaks, w_s, makes up for probes that are too sure and for errors that
+are not independent; it is fitted to what the probes say of rows that they were not fitted to (Wolpert 1992,
+"Stacked Generalization"), over all rows and every choice of their senses at once, so one sense alone is
+calibrated, too. w_s and p_s(c) go into A and b, the rest is `prior`, log p(c). A sum knows nothing of how
+senses compare: whether a picture and a sound match is a question for other families.
 """
 
 from __future__ import annotations
@@ -26,47 +38,74 @@ from mmagent.errors import UserError
 from mmagent_adapters.settings import settings
 
 NAME = "concepts"
+MUTE = 0.1  # a loudness below which nothing is heard
 
 
 class Concepts(nn.Module):
     """Pooled feature (B, d_encoder) to soft tokens (B, n_tokens, d_core), by way of C concepts.
 
-    Buffers, fitted and frozen: weight (C, d_encoder) and bias (C,), nan until `fit` or a load. Trained:
-    words (C, n_tokens, d_core).
+    Buffers, fitted and frozen: weight (C, d_encoder) and bias (C,), nan until `fit` or a load; prior (C,),
+    log shares of the answers, of one that joins other senses. Trained: words (C, n_tokens, d_core).
     """
 
     weight: Tensor
     bias: Tensor
+    prior: Tensor
 
-    def __init__(self, answers: Sequence[str], n_tokens: int, d_encoder: int, d_core: int) -> None:
+    def __init__(
+        self, answers: Sequence[str], n_tokens: int, d_encoder: int, d_core: int, joins: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.n_tokens = n_tokens
-        self.answers = tuple(answers)
+        self.answers, self.joins = tuple(answers), tuple(joins)
+        self.strength: float | None = None
+        """C of the last fit."""
         self.config: dict[str, Any] = {"answers": list(answers), "n_tokens": n_tokens}
+        if joins:
+            self.config["joins"] = list(joins)
+            self.register_buffer("prior", torch.zeros(len(answers)))
         self.register_buffer("weight", torch.full((len(answers), d_encoder), torch.nan))
         self.register_buffer("bias", torch.full((len(answers),), torch.nan))
         self.words = nn.Parameter(0.02 * torch.randn(len(answers), n_tokens, d_core))
 
     def probabilities(self, pooled: Tensor) -> Tensor:
         """(B, d_encoder) to (B, C), in the order of `answers`. Raises `UserError` before any fit."""
-        if bool(self.bias.isnan().any()):
-            raise UserError("the concepts are not fitted. Call fit, or load the adapter from a bundle.")
-        return torch.softmax(pooled.to(self.weight.dtype) @ self.weight.T + self.bias, dim=-1)
+        return self._shares(self._logits(pooled))
+
+    def evidence(self, values: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
+        """Log-likelihoods (B, C) of the answers, up to a constant, to be added to those of other senses."""
+        return self._logits(pooled)
+
+    def spoken(self, evidence: Tensor) -> Tensor:
+        """Evidence (B, C), of one sense or several, to soft tokens (B, n_tokens, d_core)."""
+        return torch.einsum("bc,ckd->bkd", self._shares(evidence).to(self.words.dtype), self.words)
 
     def forward(self, values: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
         """Soft tokens; `values` and `mask` are not looked at."""
-        return torch.einsum("bc,ckd->bkd", self.probabilities(pooled).to(self.words.dtype), self.words)
+        return self.spoken(self.evidence(values, mask, pooled))
+
+    def _logits(self, pooled: Tensor) -> Tensor:
+        if bool(self.bias.isnan().any()):
+            raise UserError("the concepts are not fitted. Call fit, or load the adapter from a bundle.")
+        return pooled.to(self.weight.dtype) @ self.weight.T + self.bias
+
+    def _shares(self, evidence: Tensor) -> Tensor:
+        return torch.softmax(evidence + self.prior if self.joins else evidence, dim=-1)
 
 
 def build(config: Mapping[str, Any], d_encoder: int, d_core: int) -> Concepts:
-    """New concepts, not fitted; settings: answers (distinct texts), n_tokens. Raises `UserError`."""
+    """New concepts, not fitted; settings: answers (distinct texts), n_tokens, joins. Raises `UserError`."""
     answers = config.get("answers")
     if not isinstance(answers, list) or not all(isinstance(one, str) and one.strip() for one in answers):
         raise UserError(f'adapter family {NAME!r} needs the setting "answers", a list of texts.')
     if len(set(answers)) != len(answers) or len(answers) < 2:
         raise UserError(f"adapter family {NAME!r} needs two different answers or more, each named once.")
-    rest = settings(NAME, {k: v for k, v in config.items() if k != "answers"}, {"n_tokens": 8})
-    return Concepts(answers, rest["n_tokens"], d_encoder, d_core)
+    own = ("answers", "joins")
+    rest = settings(NAME, {k: v for k, v in config.items() if k not in own}, {"n_tokens": 8})
+    joins = config.get("joins", [])
+    if not isinstance(joins, list) or not all(isinstance(one, str) for one in joins) or len(joins) == 1:
+        raise UserError(f'adapter family {NAME!r}: "joins" must be the names of several senses.')
+    return Concepts(answers, rest["n_tokens"], d_encoder, d_core, joins)
 
 
 @torch.no_grad()
@@ -86,10 +125,42 @@ def fit(adapter: nn.Module, rows: Labelled, *, seed: int = 0, again: bool = Fals
         )
     adapter.weight.copy_(torch.from_numpy(found.weight))
     adapter.bias.copy_(torch.from_numpy(found.bias))
+    adapter.strength = found.strength
     if not again:
         for at, answer in enumerate(adapter.answers):
             adapter.words[at] = _spelt(rows.spell(f" {answer}"), adapter.n_tokens)
     return f"logistic regression on {len(rows.answers):,} inputs, {found.note}"
+
+
+@torch.no_grad()
+def join(adapters: Mapping[str, nn.Module], rows: Mapping[str, Labelled], *, seed: int = 0) -> str:
+    """Weigh the fitted probes of several senses against each other, in place; how loud each speaks, in words.
+
+    rows: what each was fitted to, inputs of one example having the same number. The docstring of this module
+    has the rule.
+    """
+    from mmagent_adapters.loudness import held_out_evidence, log_shares, loudness
+
+    senses = {name: one for name, one in adapters.items() if isinstance(one, Concepts)}
+    first = next(iter(senses.values()))
+    answer_of = {
+        number: answer.strip()
+        for one in rows.values()
+        for number, answer in zip(one.rows, one.answers, strict=True)
+    }
+    prior = log_shares(list(answer_of.values()), first.answers)
+    evidence = {
+        name: held_out_evidence(rows[name], one.answers, one.strength, seed) for name, one in senses.items()
+    }
+    weights = loudness(evidence, answer_of, first.answers, prior)
+    for name, one in senses.items():
+        own = log_shares([answer.strip() for answer in rows[name].answers], one.answers)
+        one.weight.mul_(weights[name])
+        one.bias.copy_(weights[name] * (one.bias - torch.from_numpy(own)))
+        one.prior.copy_(torch.from_numpy(prior))
+    told = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+    mute = "; no sense alone says much of the answer" if max(weights.values()) < MUTE else ""
+    return f"added up, each as loud as held-out rows make it: {told}{mute}"
 
 
 def _spelt(words: Tensor, n_tokens: int) -> Tensor:

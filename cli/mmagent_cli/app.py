@@ -31,7 +31,8 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("ask", "Ask about pictures and other inputs, or have them described.", "mmagent_cli.ask"),
-    Command("plugins", "List the plugins, what each brings, and what is wrong.", "mmagent_cli.plugins_cmd"),
+    Command("inspect", "Tell what is in files, and what they cost in tokens.", "mmagent_cli.inspect_cmd"),
+    Command("plugins", "List the plugins and what is wrong; write and check one.", "mmagent_cli.plugins_cmd"),
     Command("data", "Look at labelled data before training on them.", "mmagent_cli.data_cmd"),
     Command("train", "Fine-tune an adapter on labelled examples.", "mmagent_cli.train"),
     Command("eval", "Measure a bundle on labelled data, beside its controls.", "mmagent_cli.eval"),
@@ -41,8 +42,17 @@ COMMANDS = (
 
 
 def app() -> None:
-    """Run the command with the arguments of this process, and leave with its exit code."""
-    sys.exit(main(sys.argv[1:]))
+    """Run the command with the arguments of this process, and leave with its exit code.
+
+    One of several processes leaves at once: what connects them has threads of its own, and one that is still
+    at work when Python takes itself down aborts the process after all is said and saved.
+    """
+    code = main(sys.argv[1:])
+    if "MMAGENT_LAUNCHED" in os.environ:  # set by mmagent.training.launch
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -24,7 +24,12 @@ __all__ = ["add", "tell"]
 CONTROLS = "blind,shuffled,oracle"
 BASELINES = "majority,nearest,logistic,memory"
 NO_PART = ("out", "as_json")  # of what the numbers hang on
-NO_EPISODES = {"shots": "0", "baselines": BASELINES, "judge": None}  # options that episodes have no use for
+NO_EPISODES = {
+    "senses": None,
+    "shots": "0",
+    "baselines": BASELINES,
+    "judge": None,
+}  # options that episodes have no use for
 EPISODES_ALONE = {"induction": False, "count": 500}
 
 
@@ -74,6 +79,15 @@ def run(
             "--split",
             metavar="NAME",
             help="The rows to answer; else test, else validation, else all.",
+            show_default=False,
+        ),
+    ] = None,
+    senses: Annotated[
+        str | None,
+        typer.Option(
+            "--senses",
+            metavar="A,B",
+            help="Give the media of these modalities alone: image or image,audio.",
             show_default=False,
         ),
     ] = None,
@@ -156,14 +170,26 @@ def run(
         str | None,
         typer.Option("--dtype", metavar="DTYPE", help="float32, bfloat16 or float16.", show_default=False),
     ] = None,
+    load_in: Annotated[
+        str | None,
+        typer.Option("--load-in", metavar="8bit|4bit", help="Quantise the core.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Measure a bundle on labelled data, beside controls and baselines, and say what the number is worth."""
     state: State = context.obj
-    given = {"shots": shots, "baselines": baselines, "judge": judge, "induction": induction, "count": count}
+    given = {
+        "senses": senses,
+        "shots": shots,
+        "baselines": baselines,
+        "judge": judge,
+        "induction": induction,
+        "count": count,
+    }
     _demand_fitting(episodes, memory, names, given)
     asked: dict[str, Any] = {"split": split, "seed": seed}
     if episodes is None:
+        asked |= {} if senses is None else {"senses": _words(senses)}
         asked |= {"shots": _numbers(shots), "controls": _words(controls), "baselines": _words(baselines)}
         asked |= {"judge": judge, "memory": memory is Memory.on, "shot_choice": shot_choice.value}
     columns = parse_columns(column or [])
@@ -193,7 +219,7 @@ def run(
             names=names if episodes is None else None,
         )
     labelled.demand_sound()
-    agent = _wake(bundle, state, device, dtype)
+    agent = _wake(bundle, state, device, dtype, load_in)
     if episodes is not None:
         eval_episodes.run(agent, labelled, asked, out=out, as_json=as_json, command=_command(context))
         return
@@ -278,8 +304,8 @@ def _demand(bundle: str, out: Path | None, state: State) -> None:
         demand_place(out)
 
 
-def _wake(bundle: str, state: State, device: str | None, dtype: str | None) -> Agent:
+def _wake(bundle: str, state: State, device: str | None, dtype: str | None, load_in: str | None) -> Agent:
     with progress.patience(f"loading {bundle}"):
         from mmagent.agent import Agent
 
-        return Agent.load(bundle, device=device, dtype=dtype, plugins=state.plugins)
+        return Agent.load(bundle, device=device, dtype=dtype, load_in=load_in, plugins=state.plugins)

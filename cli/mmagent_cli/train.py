@@ -40,8 +40,12 @@ def run(
         ),
     ] = "tiny",
     encoder: Annotated[
-        str | None,
-        typer.Option("--encoder", metavar="DIR|ID", help="Another encoder than the bundle's own."),
+        list[str] | None,
+        typer.Option(
+            "--encoder",
+            metavar="[SENSE=]DIR|ID",
+            help="Another encoder than the bundle's own; of several senses, one for each that is named.",
+        ),
     ] = None,
     question: Annotated[
         str | None, typer.Option("--question", help='Asked of rows without one. Else "What is this?".')
@@ -105,7 +109,7 @@ def run(
             data=data,
             out=out,
             bundle=bundle,
-            encoder=encoder,
+            encoder=_encoders(encoder or [], state.plugins),
             question=question,
             columns=column or [],
             resume=resume,
@@ -119,6 +123,19 @@ def run(
             plugins=state.plugins,
         )
     )
+
+
+def _encoders(given: list[str], plugins: Plugins) -> str | dict[str, str] | None:
+    """``image=DIR`` by sense; one that names no sense as it stands. Raises `UserError`."""
+    named = [(*text.partition("="), text) for text in given]
+    found = {name: place for name, _, place, _ in named if name in plugins.modalities and place}
+    bare = [text for name, _, place, text in named if not (name in plugins.modalities and place)]
+    if len(given) > 1 and (bare or len(found) < len(given)):
+        raise UserError(
+            f"of several encoders each is for a sense of its own: --encoder {next(iter(plugins.modalities))}="
+            f"{(bare or ['DIR'])[0]}."
+        )
+    return bare[0] if bare else found or None
 
 
 def _reads(words: Mapping[str, int]) -> Callable[[str], int]:

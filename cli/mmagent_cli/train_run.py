@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Wish:
     data: str
     out: Path
     bundle: str
-    encoder: str | None
+    encoder: str | Mapping[str, str] | None
     question: str | None
     columns: Sequence[str]
     resume: bool
@@ -71,6 +71,11 @@ def carry_out(wish: Wish) -> None:
     with joined(wish.device, sharded=wish.fsdp) as accelerator:
         examples = _read(wish)
         _check(examples, wish.plugins)
+        if memory is not None and len(examples.modalities) > 1:
+            raise UserError(
+                f"one modality is remembered at a time; {examples.source} has: "
+                f"{', '.join(examples.modalities)}. Leave the memory away."
+            )
         demand_place(wish.report)
         if wish.tracker:
             demand_tracker(wish.tracker)
@@ -80,10 +85,16 @@ def carry_out(wish: Wish) -> None:
                 raise UserError("a memory is made by one process. Leave --processes and the launcher away.")
             bar = Bar("tuning")
             found = train_memory.alone(
-                examples, agent, wish.settings, memory, wish.out, encoder=wish.encoder, bar=bar
+                examples,
+                agent,
+                wish.settings,
+                memory,
+                wish.out,
+                encoder=_only_encoder(wish, examples),
+                bar=bar,
             )
             _report(wish, *found, examples, wish.again())
-            return say_where(wish.out)
+            return say_where(wish.out, examples.modalities)
         settings = wish.settings.changed({"adapter": rest})
         place = train_memory.aside(wish.out) if memory else wish.out
         kept = train_memory.done_before(wish.out, settings, resume=wish.resume) if memory else None
@@ -98,7 +109,7 @@ def carry_out(wish: Wish) -> None:
         _remember(wish, memory, examples, agent, before)
     elif done is not None:
         _conclude(wish, *done, examples)
-    say_where(wish.out)
+    say_where(wish.out, examples.modalities)
     return None
 
 
@@ -125,6 +136,13 @@ def _agent(wish: Wish, accelerator: Accelerator | None) -> Agent:
             )
         shard(agent.core, accelerator, choose_device(own_device(wish.device)))
     return agent
+
+
+def _only_encoder(wish: Wish, examples: LabelledSet) -> str | None:
+    """The encoder that was given for the one modality of the data."""
+    from mmagent.training.prepare import encoders_by_sense
+
+    return next(iter(encoders_by_sense(wish.encoder, examples.modalities).values()), None)
 
 
 def _families(wish: Wish) -> list[AdapterFamily]:
@@ -199,8 +217,8 @@ def _conclude(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledS
     """
     from mmagent.training.run import finish
 
-    family = prepared.start.chosen.sense
-    changes = wish.settings.refit and family is not None and bool(family.fit)
+    fitted = any(family is not None and family.fit for family in prepared.families.values())
+    changes = wish.settings.refit and fitted
     if wish.fsdp:
         failure.say(f"no report is written with --fsdp. mmagent eval --bundle {wish.out} makes one.")
     else:

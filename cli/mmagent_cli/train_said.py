@@ -21,7 +21,7 @@ def say_what_trains(prepared: Prepared) -> None:
     core = prepared.agent.core
     for line in _folded(prepared.parameters()):
         print(f"trains  {line}")
-    kept = "" if prepared.start.chosen.sense else f", the adapter for {prepared.sense}"
+    kept = "".join(f", the adapter for {name}" for name, family in prepared.families.items() if not family)
     own = sum(count for *_, count in prepared.parameters())
     print(
         f"in all {own:,} weights, {100 * prepared.share:.2f} % of core and adapter, from "
@@ -49,17 +49,19 @@ def say_what_came(done: Trained) -> None:
     """How the run went, in one line."""
     best, outcome = done.outcome.best, done.outcome
     early = "stopped early" if outcome.steps < outcome.planned else "ran to its end"
+    missing = "" if best.missing is None else f", {100 * best.missing:.1f} % with some of the senses missing"
     print(
         f"{outcome.steps:,} of {outcome.planned:,} steps ({early}) in {outcome.seconds:.0f} s, "
         f"{outcome.examples / max(1e-9, outcome.seconds):.0f} examples per second, "
         f"{100 * outcome.waste:.0f} % padding. Best: {100 * best.score:.1f} % of the validation answers "
-        f"exact, at step {best.step:,}."
+        f"exact{missing}, at step {best.step:,}."
     )
 
 
-def say_where(out: Path) -> None:
-    """Where the bundle is, and how to ask it."""
-    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} --image FILE')
+def say_where(out: Path, modalities: Sequence[str]) -> None:
+    """Where the bundle is, and how to ask it about what it has learnt from."""
+    given = " ".join(f"--{name.replace('_', '-')} FILE" for name in modalities)
+    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} {given}')
 
 
 class Bar:

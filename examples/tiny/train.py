@@ -54,7 +54,7 @@ class Size:
     tokenizer_documents: int = 40_000
     unseen: int = 400
     warm_steps: int = 3000
-    prefix_steps: int = 240
+    prefix_rounds: tuple[tuple[int, float], ...] = ((240, 2e-4), (120, 1e-4))
     prefix_batch: int = 80
     counts: dict[str, int] = field(
         default_factory=lambda: {
@@ -82,7 +82,7 @@ SIZES = {
         tokenizer_documents=800,
         unseen=24,
         warm_steps=2,
-        prefix_steps=2,
+        prefix_rounds=((2, 2e-4), (1, 1e-4)),
         prefix_batch=4,
         counts=dict.fromkeys(Size().counts, 8),
     ),
@@ -172,16 +172,17 @@ def run(data: Path, models: Path, work: Path, out: Path, size: Size, seed: int =
     if not (work / "prefix/prefix_state.pt").exists():
         warm_start(through, steps=size.warm_steps, batch=512, peak=2e-3, seed=seed)
         print(f"after the warm start: {check()}", flush=True)
-    train_prefix(
-        through,
-        work / "prefix",
-        steps=size.prefix_steps,
-        batch=size.prefix_batch,
-        peak=2e-4,
-        seed=seed,
-        dtype=dtype,
-        check=check,
-    )
+    for number, (steps, peak) in enumerate(size.prefix_rounds, start=1):
+        train_prefix(
+            through,
+            work / ("prefix" if number == 1 else f"prefix_{number}"),
+            steps=steps,
+            batch=size.prefix_batch,
+            peak=peak,
+            seed=seed + number - 1,
+            dtype=dtype,
+            check=check,
+        )
     assert frozen == (checksum(core), checksum(encoder)), "a frozen weight has moved"
     write_bundle(
         out,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 from mmagent.core.assemble import Key
 from mmagent.core.forward import KV
@@ -66,17 +67,29 @@ class PrefixCache:
         self.computed = 0  # tokens that were run through the core all the same
         self._roots: dict[str, _Node] = {}
         self._clock = 0
+        self._lock = Lock()  # batches that are answered at once share what was read
 
     def match(self, owner: str, keys: Sequence[Key]) -> Match:
         """Return the longest beginning of `keys` whose states are held."""
         length, runs = 0, []
-        for node, n in self._walk(owner, keys):
-            length += n
-            runs.append((node.kv, n))
+        with self._lock:
+            for node, n in self._walk(owner, keys):
+                length += n
+                runs.append((node.kv, n))
         return Match(length, runs)
 
     def insert(self, owner: str, keys: Sequence[Key], states: Slice) -> None:
         """Keep the states of `keys`; only the part not yet held is copied."""
+        with self._lock:
+            self._insert(owner, keys, states)
+
+    def count(self, reused: int, computed: int) -> None:
+        """Add to `reused` and `computed`."""
+        with self._lock:
+            self.reused += reused
+            self.computed += computed
+
+    def _insert(self, owner: str, keys: Sequence[Key], states: Slice) -> None:
         node, at = self._roots.setdefault(owner, _Node([], [], None)), 0
         for step, n in self._walk(owner, keys):
             node, at = (step if n == len(step.keys) else self._split(step, n)), at + n
@@ -90,8 +103,9 @@ class PrefixCache:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._roots.clear()
-        self.n_bytes = 0
+        with self._lock:
+            self._roots.clear()
+            self.n_bytes = 0
 
     def __len__(self) -> int:
         """Tokens held."""

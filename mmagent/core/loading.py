@@ -25,6 +25,7 @@ from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
 from mmagent.core.forward import Forward
 from mmagent.core.own import OwnTensors
+from mmagent.core.positions import max_positions
 from mmagent.core.prompt import Prompt
 from mmagent.core.room import demand_room
 from mmagent.core.tokens import Tokens, load_tokenizer
@@ -348,11 +349,7 @@ def _demand_exact(where: str, report: Mapping[str, Any]) -> None:
 
 def _max_positions(config: Any) -> int | None:
     text = config.get_text_config(decoder=True)
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
-        value = getattr(text, name, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
+    return max_positions(lambda name: getattr(text, name, None))
 
 
 def _eos(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -53,8 +53,8 @@ def prefill(core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserv
     held = gather(matches, begin, starts, room) if begin else None
     logits, past = _run(core, inputs, begin, new_past(room if held else reserve, held, begin))
     if cache is not None:
-        cache.reused += sum(max(0, begin - start) for start in starts)
-        cache.computed += sum(width - max(begin, start) for start in starts)
+        reused = sum(max(0, begin - start) for start in starts)
+        cache.count(reused, sum(width - max(begin, start) for start in starts))
         _store(core, cache, inputs.keys, kv_of(past), starts)
     return Read(logits, past, inputs)
 

@@ -28,6 +28,7 @@ MEDIA_NAMES = {
     "image": ("img", "picture", "photo", "pixel_values"),
     "audio": ("sound", "wav", "speech"),
     "video": ("clip", "movie"),
+    "series": ("signal", "time_series", "timeseries"),
 }
 ANY_FILE = ("file_name", "filename", "file", "file_path", "filepath", "path")
 

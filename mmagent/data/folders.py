@@ -71,7 +71,7 @@ def _classes(place: Path, modalities: Mapping[str, Modality], *, alone: bool = T
     for folder in folders:
         begun = len(rows)
         for file in _files(folder):
-            modality = _modality(file, modalities)
+            modality = modality_of(file, modalities)
             if modality is None:
                 skipped += 1
                 continue
@@ -115,8 +115,13 @@ def _tables(place: Path, folders: list[Path]) -> dict[str, str | None]:
 
 
 def _alone(place: Path) -> dict[str, str | None]:
-    """The one table that lies in the folder, whatever its name: it says more than the folders beside it."""
+    """The one table that lies in the folder, whatever its name: it says more than the folders beside it.
+
+    Of several, as where the media are csv files themselves, the one called labels.
+    """
     found = [file.name for file in sorted(place.iterdir()) if _is_table(file)]
+    named = [name for name in found if Path(name).stem.lower() == "labels"]
+    found = named if len(named) == 1 else found
     if len(found) > 1:
         raise UserError(
             f"{place} holds several tables, none named after a split: {', '.join(found[:5])}. "
@@ -136,13 +141,6 @@ def _files(folder: Path) -> Iterator[Path]:
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(root, name)
-
-
-def _modality(file: Path, modalities: Mapping[str, Modality]) -> str | None:
-    try:
-        return modality_of(file, modalities)
-    except OSError:
-        return None
 
 
 def _is_medium(entry: Path, modalities: Mapping[str, Modality]) -> bool:

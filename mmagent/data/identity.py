@@ -37,6 +37,8 @@ def content_of(source: object, row: int, base: str | None) -> bytes:
         return path.as_posix().encode()
     if isinstance(source, bytes | bytearray):
         return hashlib.sha256(source).digest()
+    if isinstance(source, list | tuple):  # an array written as nested lists
+        return hashlib.sha256(repr(source).encode()).digest()
     if callable(read := getattr(source, "read", None)):
         return hashlib.sha256(read()).digest()
     if callable(tobytes := getattr(source, "tobytes", None)):  # pictures and arrays in memory

@@ -204,11 +204,7 @@ def _modality_of(table: Table, column: str, modalities: Mapping[str, Modality]) 
         if not isinstance(cell, str | Path):
             continue
         path = Path(cell) if row.base is None else row.base / cell
-        try:
-            found = modality_of(path, modalities)
-        except OSError:  # what is not there is told with its row
-            continue
-        if found is not None:
+        if (found := modality_of(path, modalities)) is not None:
             return found
     return None
 

@@ -138,10 +138,10 @@ class Maker:
             raise _Wrong(str(error)) from error
 
     def _sources(self, value: object, base: Path | None) -> Iterator[object]:
-        for one in _listed(value):
+        for one in [value] if _is_array(value) else _listed(value):
             if _missing(one):
                 continue
-            if isinstance(one, Mapping):
+            if isinstance(one, Mapping) and one.keys() & {"bytes", "path"} and one.get("array") is None:
                 one = one.get("bytes") or one.get("path")
             yield self._file(one, base) if isinstance(one, str | Path) else one
 
@@ -180,6 +180,15 @@ def _chosen(answer: str, choices: Sequence[str]) -> str:
     if answer.isdecimal() and int(answer) < len(choices):
         return choices[int(answer)]
     raise _Wrong(f"its answer {answer!r:.60} is not among its choices ({', '.join(choices)}).")
+
+
+def _is_array(value: object) -> bool:
+    """Whether a cell is one medium written as numbers, (time,) or [time][channel], and no list of media."""
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return True
+    return False
 
 
 def _missing(value: object) -> bool:

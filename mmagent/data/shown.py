@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from mmagent.asked import asked_of
 from mmagent.data.labelled import Example, LabelledSet, Problem
 from mmagent.data.report import PromptReport, ShownPrompt
 from mmagent.errors import UserError
+from mmagent.request import in_order
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Prompts"]
 
 SHOWN = 3
-Kind = tuple[str, int, str | None, tuple[str, ...] | None]
+Kind = tuple[tuple[str, ...], str | None, tuple[str, ...] | None]
 
 
 class Prompts:
@@ -67,12 +69,15 @@ class Prompts:
         return PromptReport(lengths[longest], examples[longest].row, room, shown), long, None
 
     def _shown(self, example: Example) -> ShownPrompt:
-        modality = _modality(example)
-        prefixes = [self._agent.prefix(modality, source) for source in example.media[modality]]
-        self._stand_ins.setdefault(modality, prefixes[0])
-        composed = self._agent.compose(example.request(), modality, prefixes)
+        media = self._media(example)
+        prefixes = [self._prefix(modality, source) for modality, source in media]
+        for (modality, _), prefix in zip(media, prefixes, strict=True):
+            self._stand_ins.setdefault(modality, prefix)
+        names = [modality for modality, _ in media]
+        composed = self._agent.compose(example.request(), names, prefixes)
+        of = iter(names)
         parts = (
-            part if isinstance(part, str) else f"<{modality}: {len(part)} tokens>" for part in composed.prompt
+            part if isinstance(part, str) else f"<{next(of)}: {len(part)} tokens>" for part in composed.prompt
         )
         return ShownPrompt(example.row, "".join(parts), composed.write_answer(example.answer))
 
@@ -82,10 +87,9 @@ class Prompts:
 
         kind = _kind(example)
         if kind not in self._made:
-            modality = _modality(example)
-            stand_in = self._stand_in(modality, example.media[modality][0])
-            prefixes = [stand_in] * len(example.media[modality])
-            composed = self._agent.compose(example.request(), modality, prefixes)
+            media = self._media(example)
+            prefixes = [self._stand_in(modality, source) for modality, source in media]
+            composed = self._agent.compose(example.request(), [name for name, _ in media], prefixes)
             self._made[kind] = composed, read(self._agent.core, composed.prompt)
         composed, row = self._made[kind]
         tail = (kind, example.answer)
@@ -94,24 +98,27 @@ class Prompts:
             self._tails[tail] = len(answer) + 1
         return len(row) + self._tails[tail]
 
+    def _media(self, example: Example) -> list[tuple[str, object]]:
+        return in_order(asked_of(example.media, example.question, self._agent.plugins.modalities))
+
+    def _prefix(self, modality: str, source: object) -> Soft:
+        if modality not in self._agent.bundle.senses:
+            raise UserError(
+                f"bundle {self._agent.bundle.name!r} has no sense for {modality!r} yet; mmagent train gives "
+                "it one."
+            )
+        return self._agent.prefix(modality, source)
+
     def _stand_in(self, modality: str, source: object) -> Soft:
         if modality not in self._stand_ins:
-            self._stand_ins[modality] = self._agent.prefix(modality, source)
+            self._stand_ins[modality] = self._prefix(modality, source)
         return self._stand_ins[modality]
-
-
-def _modality(example: Example) -> str:
-    if len(example.media) > 1:
-        raise UserError(
-            f"row {example.row} has {' and '.join(example.media)}, and an adapter reads one modality."
-        )
-    return next(iter(example.media))
 
 
 def _kind(example: Example) -> Kind:
     """What a prompt's words depend on."""
-    modality = "+".join(example.media)
-    return modality, sum(map(len, example.media.values())), example.question, example.choices
+    names = tuple(modality for modality, _ in in_order(example.media))
+    return names, example.question, example.choices
 
 
 def _different(examples: Sequence[Example]) -> list[Example]:

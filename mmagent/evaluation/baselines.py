@@ -189,7 +189,7 @@ def log_softmax(scores: Floats) -> Floats:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
-def _folds(y: NDArray[np.intp], k: int, seed: int) -> NDArray[np.intp]:
+def folds(y: NDArray[np.intp], k: int, seed: int) -> NDArray[np.intp]:
     """(N,) each row's fold: shuffled, sorted by class, dealt in turn, so every class is spread evenly."""
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(y))
     order = order[np.argsort(y[order], kind="stable")]
@@ -200,7 +200,7 @@ def _folds(y: NDArray[np.intp], k: int, seed: int) -> NDArray[np.intp]:
 
 def chosen_strength(train: Floats, y: NDArray[np.intp], seed: int) -> float:
     """C by cross-validation; 1 where there are too few rows for any."""
-    fold = _folds(y, min(FOLDS, len(y)), seed)
+    fold = folds(y, min(FOLDS, len(y)), seed)
     likely = np.zeros(len(STRENGTHS))
     for at in range(int(fold.max()) + 1):
         inside = fold != at

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmagent.asked import asked_through
+from mmagent.asked import sources_asked
 from mmagent.errors import UserError
 from mmagent.evaluation.asking import DIGITS
 from mmagent.evaluation.baselines import (
@@ -49,18 +49,18 @@ def baseline_results(
 ) -> tuple[list[Result], list[str]]:
     """The baselines' answers to the rows of `like`, and why any is left out.
 
-    Where rows are asked different things, each question has a baseline of its own. Where a row has choices, a
-    baseline chooses among them, too. Raises UserError for media that cannot be read.
+    Where rows are asked different things, each question has a baseline of its own, unless the features know
+    what is asked. Where a row has choices, a baseline chooses among them, too. Raises UserError for media
+    that cannot be read.
     """
     notes: list[str] = []
     asked = {one.question for one in (*train, *examples)}
     features = np.zeros((len(train) + len(examples), 1))
     if set(names) != {"majority"}:
-        if len({_kinds(one) for one in (*train, *examples)}) > 1:
-            notes.append("the rows have different kinds of media, so only the majority class is compared.")
-            names = [name for name in names if name == "majority"]
-        else:
-            features = pooled_features(agent, (*train, *examples), cache=cache, progress=progress)
+        features = pooled_features(agent, (*train, *examples), cache=cache, progress=progress)
+        if np.isnan(features).any():
+            features = _filled(features, len(train))
+            notes.append("to a baseline, a row without one of the senses has the training rows' mean there.")
     known, new = features[: len(train)], features[len(train) :]
     answers = [one.answer for one in train]
     results = []
@@ -73,7 +73,7 @@ def baseline_results(
             continue
         fit = _baselines(seed)[name]
         try:
-            if len(asked) > 1:
+            if len(asked) > 1 and not _told_of_it(agent, examples):
                 questions = [[one.question or "" for one in rows] for rows in (train, examples)]
                 made = per_question(fit, (known, answers, questions[0]), (new, questions[1]))
             else:
@@ -94,16 +94,18 @@ def pooled_features(
 ) -> Floats:
     """(N, d) the encoder's pooled features of each row: the mean over its media, modality beside modality.
 
-    All rows must have the same modalities. Features come through the feature cache. Raises UserError.
+    nan where a row has none of a modality that others have. Features come through the feature cache. Raises
+    UserError.
     """
     from mmagent.feature_cache import FeatureCache, encode_cached
 
     columns = []
-    for modality in _kinds(examples[0]):
-        sources = [source for one in examples for source in one.media[modality]]
-        of = np.repeat(np.arange(len(examples)), [len(one.media[modality]) for one in examples])
-        questions = [examples[at].question for at in of]
-        reader, encoder, sources = asked_through(*agent.encoder(modality), sources, questions)
+    for modality in sorted({name for one in examples for name, sources in one.media.items() if sources}):
+        looks = agent.plugins.modalities.get(modality)
+        media = [sources_asked(one.media.get(modality, ()), one.question, looks) for one in examples]
+        sources = [source for own in media for source in own]
+        of = np.repeat(np.arange(len(examples)), [len(own) for own in media])
+        reader, encoder = agent.encoder(modality)
         seen = encode_cached(reader, encoder, sources, cache or FeatureCache(), progress=progress)
         pooled = np.concatenate(
             [
@@ -113,8 +115,25 @@ def pooled_features(
         )
         sums = np.zeros((len(examples), pooled.shape[1]))
         np.add.at(sums, of, pooled)
-        columns.append(sums / np.bincount(of)[:, None])
-    return np.concatenate(columns, axis=1)
+        counts = np.bincount(of, minlength=len(examples))[:, None]
+        columns.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
+    return np.concatenate(columns, axis=1) if columns else np.zeros((len(examples), 1))
+
+
+def _filled(features: Floats, n_train: int) -> Floats:
+    """Features with the mean of the training rows where a row has none; columns that no such row has go."""
+    known = ~np.isnan(features[:n_train]).all(axis=0)
+    features = features[:, known]
+    if not features.shape[1]:
+        return np.zeros((len(features), 1))
+    return np.where(np.isnan(features), np.nanmean(features[:n_train], axis=0), features)
+
+
+def _told_of_it(agent: Agent, examples: Sequence[Example]) -> bool:
+    """Whether the features know what is asked, so that one baseline learns from all questions together."""
+    known = agent.plugins.modalities
+    names = {name for one in examples for name, sources in one.media.items() if sources}
+    return all(name in known and known[name].asked for name in names)
 
 
 def _baselines(seed: int) -> Mapping[str, Callable[[Any, Sequence[str], Any], Predictions]]:
@@ -141,7 +160,3 @@ def _answered(made: Predictions, examples: Sequence[Example], like: Result) -> R
         got.append(made.labels[open_to[best]])
         sure.append(round(min(float(shares[best] / max(shares.sum(), 1e-12)), 1.0), DIGITS))
     return like.answered(made.name, got, sure)
-
-
-def _kinds(example: Example) -> tuple[str, ...]:
-    return tuple(sorted(name for name, sources in example.media.items() if sources))

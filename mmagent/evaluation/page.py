@@ -39,7 +39,8 @@ __all__ = [
 ]
 
 PAGE, DATA, ANSWERS = "report.html", "report.json", "answers.jsonl"
-OURS = {PAGE, DATA, ANSWERS, "scores.png", "reliability.png", "confusion.png", "episodes.png"}
+OURS = {PAGE, DATA, ANSWERS, "scores.png", "reliability.png", "confusion.png", "missing.png"}
+OURS |= {"episodes.png"}
 SHARES = ("exact match", "choice accuracy", "VQA accuracy", "macro-F1")  # told in per cent
 HERE = Path(__file__).parent
 

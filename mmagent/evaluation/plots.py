@@ -65,6 +65,8 @@ def drawn(report: Report) -> list[Plot] | None:
     confusion = report["confusion"]
     if confusion is not None and len(confusion["rows"]) <= MOST_CLASSES:
         wanted.append(("confusion", "What was answered (columns) for what was wanted (rows)", _confusion))
+    if report["missing"]:
+        wanted.append(("missing", "What is left when senses are missing at random", _missing))
     return [plotted(name, title, report, draw) for name, title, draw in wanted]
 
 
@@ -138,6 +140,18 @@ def _reliability(figure: Any, report: Report, ink: Ink) -> None:
     axes.set_aspect("equal")
     axes.set_xlabel("how sure (per cent)", color=ink.text, fontsize=9)
     axes.set_ylabel("how often right (per cent)", color=ink.text, fontsize=9)
+
+
+def _missing(figure: Any, report: Report, ink: Ink) -> None:
+    figure.set_size_inches(4.6, 3.4)
+    axes = axes_of(figure, ink)
+    chance = [100 * point["missing"] for point in report["missing"]]
+    score = [100 * point["score"] for point in report["missing"]]
+    axes.plot(chance, score, color=ink.accent, linewidth=2, marker="o", markersize=4)
+    axes.set_xlim(-3, 103)
+    axes.set_ylim(-3, 103)
+    axes.set_xlabel("chance of each sense to be missing (per cent)", color=ink.text, fontsize=9)
+    axes.set_ylabel(f"{report['judge']} (per cent)", color=ink.text, fontsize=9)
 
 
 def _confusion(figure: Any, report: Report, ink: Ink) -> None:

@@ -19,25 +19,29 @@ __all__ = ["Probe", "linear_probe"]
 class Probe:
     """p(label | f) = softmax(weight f + bias), on features as they come.
 
-    labels (C,) sorted; weight (C, d); bias (C,); note: how it was fitted.
+    labels (C,) sorted; weight (C, d); bias (C,); note: how it was fitted; strength: its C.
     """
 
     labels: tuple[str, ...]
     weight: Floats
     bias: Floats
     note: str
+    strength: float
 
 
-def linear_probe(features: ArrayLike, answers: Answers, *, seed: int = 0) -> Probe:
+def linear_probe(
+    features: ArrayLike, answers: Answers, *, seed: int = 0, strength: float | None = None
+) -> Probe:
     """What `logistic_regression` fits to the same rows: C chosen inside them, features standardised by them.
 
-    The standardisation is folded into weight and bias. Raises UserError without scikit-learn, and for
-    answers that are all the same.
+    strength: C, in the place of the chosen one. The standardisation is folded into weight and bias. Raises
+    UserError without scikit-learn, and for answers that are all the same.
     """
     x, y, labels, _ = checked(features, answers, features)
     if len(labels) < 2:
         raise UserError(f"all rows have the answer {labels[0]!r}; there is nothing to tell apart.")
-    strength = chosen_strength(x, y, seed)
+    given = strength is not None
+    strength = chosen_strength(x, y, seed) if strength is None else strength
     linear_model, not_converged = scikit_learn()
     centre, spread = x.mean(axis=0), x.std(axis=0)
     spread[spread < 1e-12] = np.inf
@@ -49,4 +53,5 @@ def linear_probe(features: ArrayLike, answers: Answers, *, seed: int = 0) -> Pro
     if len(labels) == 2:  # scikit-learn keeps one row, the second label's against the first's
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
-    return Probe(labels, weight, bias - weight @ centre, f"C = {strength:g}, chosen inside these rows")
+    note = f"C = {strength:g}, {'as given' if given else 'chosen inside these rows'}"
+    return Probe(labels, weight, bias - weight @ centre, note, strength)

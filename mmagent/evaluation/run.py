@@ -21,6 +21,7 @@ from mmagent.errors import UserError, did_you_mean
 from mmagent.evaluation.asking import CONTROLS, Asked, Examiner, Told, asked_as, drawn, judge_of
 from mmagent.evaluation.features import BASELINES, baseline_results
 from mmagent.evaluation.intervals import RESAMPLES
+from mmagent.evaluation.missing import name_of, only, restricted, subsets
 from mmagent.evaluation.nearest import Nearest, ShotChoice, check_choice
 from mmagent.evaluation.part import Part, choose, trained_on
 from mmagent.evaluation.results import Judge, Result
@@ -47,6 +48,7 @@ class Run:
     prompt    what the core read for the first row, ``<image: 26 tokens>`` where a prefix stood
     target    how the first row's wanted answer is written after it
     turned    the same with the bundle's own shot memory turned off (on, where it was off); None without one
+    missing   the same with some of the senses alone, by these; of the first run on data of several senses
     """
 
     shots: int
@@ -56,6 +58,7 @@ class Run:
     adapter: Result
     controls: Mapping[str, Result]
     turned: Result | None = None
+    missing: Mapping[tuple[str, ...], Result] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def evaluate(
     labelled: LabelledSet,
     *,
     split: str | None = None,
+    senses: Sequence[str] | None = None,
     shots: Sequence[int] = (0,),
     controls: Sequence[str] = CONTROLS,
     baselines: Sequence[str] = BASELINES,
@@ -121,6 +125,8 @@ def evaluate(
 
     Args:
         split: the rows to answer; unless named test, else validation, else all there are.
+        senses: the modalities whose media are given, to systems and baselines alike; all unless named. With
+            several, the first number of shots is asked with fewer of them, too.
         shots: numbers of shots of the split train. shot_choice: drawn by `seed`, the same for every row and
             control; or those nearest to what a system sees of each row, so that a blind one has drawn ones.
         controls: of blind, shuffled, oracle. baselines: of majority, nearest, logistic, memory; they learn
@@ -140,6 +146,7 @@ def evaluate(
     check_choice(shot_choice)
     labelled.demand_sound()
     part = choose(labelled, trained_on(agent.bundle), split)
+    part = part if senses is None else restricted(part, senses)
     counts = list(dict.fromkeys(shots))
     pool = drawn(part.train, part.split, max(counts), seed)
     judge = judge or judge_of(part.labelled, part.examples)
@@ -158,6 +165,9 @@ def evaluate(
     with agent.reading_from(cache):
         nearest = Nearest(agent, part.train, seed) if pool and shot_choice == "nearest" else None
         runs = [_run(examiner, part, pool[:k], nearest, controls, told, notes, progress) for k in counts]
+        runs[0] = replace(
+            runs[0], missing=_missing(examiner, part, pool[: counts[0]], nearest, notes, progress)
+        )
     if stored_in(agent.bundle, part.labelled.modalities):
         baselines = [name for name in baselines if name != "memory"]
     results, left_out = _baselines(agent, part, baselines, runs[0].adapter, cache, seed, progress)
@@ -166,6 +176,7 @@ def evaluate(
         part,
         judge=judge,
         labels=examiner.labels,
+        senses=list(part.labelled.modalities),
         shots=counts,
         shot_choice=shot_choice,
         controls=list(controls),
@@ -242,6 +253,34 @@ def _run(
     parts = (part if isinstance(part, str) else _token_count(part) for part in first.prompt)
     sources = tuple(one.source for one in own.shots_of(0))
     return Run(k, sources, "".join(parts), first.write_answer(own.examples[0].answer), adapter, found, turned)
+
+
+def _missing(
+    examiner: Examiner,
+    part: Part,
+    shots: Sequence[Any],
+    nearest: Nearest | None,
+    notes: list[str],
+    progress: Stages | None,
+) -> dict[tuple[str, ...], Result]:
+    """The answers of the agent with fewer senses, by those that are left; `notes` get what is left out."""
+    found = {}
+    for kept in subsets(part.labelled.modalities):
+        asked = asked_as(
+            None,
+            only(part.examples, kept),
+            only(shots, kept),
+            label=_label(kept),
+            default_question=_default_question(examiner.agent),
+            near=None if nearest is None else lambda rows: nearest.shots(rows, len(shots)),
+            seed=examiner.seed,
+        )
+        advance = None if progress is None else _stage(progress, name_of(kept))
+        try:
+            found[kept] = examiner.result(name_of(kept), asked, progress=advance)
+        except UserError as error:
+            notes.append(f"{name_of(kept)} is left out: {error}")
+    return found
 
 
 def _turned(

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mmagent.evaluation.intervals import paired
+from mmagent.evaluation.missing import against_missing, curve
 from mmagent.evaluation.report import against_memory, verdict
 from mmagent.evaluation.results import Result
 
@@ -40,6 +41,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
             {"shots": run.shots, "drawn": list(run.drawn), "prompt": run.prompt, "target": run.target}
             for run in evaluation.runs
         ],
+        "missing": _missing(evaluation.main),
         "settings": dict(evaluation.settings),
         "command": list(evaluation.command),
     }
@@ -66,7 +68,12 @@ def answers(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _results(evaluation: Evaluation) -> list[Result]:
     runs = evaluation.runs
-    return [one for run in runs for one in (run.adapter, run.turned, *run.controls.values()) if one]
+    return [
+        one
+        for run in runs
+        for one in (run.adapter, run.turned, *run.missing.values(), *run.controls.values())
+        if one
+    ]
 
 
 def _verdict(evaluation: Evaluation) -> list[str]:
@@ -77,6 +84,7 @@ def _verdict(evaluation: Evaluation) -> list[str]:
         said = verdict(run.adapter, evaluation.baselines, run.controls, resamples=resamples, seed=seed)
         if run.turned is not None:
             said.append(against_memory(run.adapter, run.turned, resamples=resamples, seed=seed))
+        said += against_missing(run.adapter, run.missing, resamples=resamples, seed=seed)
         lines += said if run is evaluation.main else said[:1]
     return lines
 
@@ -94,6 +102,7 @@ def _systems(evaluation: Evaluation) -> list[dict[str, Any]]:
             rows.append(_system(evaluation, run, run.adapter, "adapter"))
         if run.turned is not None:
             rows.append(_system(evaluation, run, run.turned, "memory"))
+        rows += [_system(evaluation, run, one, "missing") for one in run.missing.values()]
         rows += [_system(evaluation, run, one, "control") for one in run.controls.values()]
     return rows
 
@@ -107,6 +116,16 @@ def _system(evaluation: Evaluation, run: Run, result: Result, kind: str) -> dict
     scores = result.scores(resamples=resamples, seed=seed).as_json()
     shots = None if kind == "baseline" else run.shots
     return {"name": result.name, "kind": kind, "shots": shots, "scores": scores["values"], "ahead": ahead}
+
+
+def _missing(run: Run) -> list[dict[str, float]]:
+    """The missing-sense curve, where every choice of the senses was asked about, none of them included."""
+    senses = sorted({name for kept in run.missing for name in kept})
+    scores = {kept: one.accuracy().value() for kept, one in run.missing.items()}
+    scores[tuple(senses)] = run.adapter.accuracy().value()
+    if "blind" in run.controls:
+        scores[()] = run.controls["blind"].accuracy().value()
+    return curve(senses, scores)
 
 
 def _drawing(evaluation: Evaluation) -> tuple[int, int]:

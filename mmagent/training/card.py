@@ -27,8 +27,8 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
     lines = [
         f"# {name}",
         "",
-        f"`{prepared.agent.bundle.name}` with {what_trained(start.chosen, prepared.sense)}, fine-tuned on "
-        f"`{told['data']}`.",
+        f"`{prepared.agent.bundle.name}` with {what_trained(prepared.families, start.chosen.core)}, "
+        f"fine-tuned on `{told['data']}`.",
         "",
         f"- **Data**: {n_train:,} examples to learn from, {n_validation:,} to judge by ({split}; the "
         "rows are in `bundle.json`).",
@@ -40,6 +40,7 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
         f"- **Score**: {100 * best.score:.1f} % of the validation answers, generated to their end, are exact "
         f"(step {best.step:,}). The best of {len(outcome.history)} validations was kept, so this figure is a "
         "little too good: measure on rows that were never looked at.",
+        *_missing_line(prepared, best),
     ]
     if told.get("refit"):
         lines.append(
@@ -63,6 +64,16 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
 def _line(one: History) -> str:
     loss = "" if one.loss is None else f"{one.loss:.4f}"
     return f"| {one.step:,} | {loss} | {one.validation_loss:.4f} | {100 * one.score:.1f} |"
+
+
+def _missing_line(prepared: Prepared, best: History) -> list[str]:
+    """How it fares where senses are missing, if it was shown such rows."""
+    if best.missing is None:
+        return []
+    return [
+        f"- **With some of {' and '.join(prepared.senses)} missing**: {100 * best.missing:.1f} % of the same "
+        "answers are exact, over all ways to leave some of a row's senses out."
+    ]
 
 
 def _frozen(start: Start) -> str:

@@ -99,7 +99,7 @@ def best_space(material: Material, spaces: Mapping[str, MemorySettings]) -> tupl
         shots = _unit_keys(settings, material.pooled)
         queries = _unit_keys(settings, material.judged)
         for beta in BETAS:
-            keys = Keys(name, replace(settings, beta=beta), shots, queries, 0.0, 0.0)
+            keys = Keys(name, replace(settings, beta=beta, means=False), shots, queries, 0.0, 0.0)
             keys = _calibrated(keys, ballot)
             held_out = _judged(replace(keys, queries=shots[some]), itself.rows(some))
             tried.append(((keys.score * len(ballot.asked) + held_out.score * len(some)) / n, keys))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,10 @@ from mmagent.errors import UserError
 from mmagent.training import checkpoint
 from mmagent.training.interrupt import Interrupted
 from mmagent.training.order import Order, passes, rate_share
+from mmagent.training.places import Seen, filled, with_fewer_senses
 from mmagent.training.precision import Passes
 from mmagent.training.processes import meet, new_accelerator, sum_gradients
-from mmagent.training.rows import LearnRow
+from mmagent.training.rows import LearnRow, answered, choice_terms
 from mmagent.training.settings import TrainSettings
 from mmagent.training.together import begin_alike, trained
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from mmagent.core import Core
-    from mmagent.core.assemble import Row
-    from mmagent.modality import Features
 
 __all__ = [
     "History",
@@ -50,13 +49,6 @@ __all__ = [
 VALIDATE_BATCH = 64
 
 
-class Seen(Protocol):
-    """The features of all media of a run, by number."""
-
-    def batch(self, indices: Sequence[int]) -> Features:
-        """Features of these media as one batch."""
-
-
 @dataclass(frozen=True)
 class Task:
     """What is learned: rows to learn from, rows to judge by, and the features of their media."""
@@ -68,6 +60,8 @@ class Task:
     fingerprint: str
     passes: Passes = field(default_factory=Passes)
     """How the core is passed through; `fine_tune` takes it from the settings."""
+    contrast: float = 0.0
+    """Weight of the choice loss, see `TrainSettings.contrast`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +74,8 @@ class History:
     validation_loss: float
     score: float
     """Share of validation answers that are right, generated to their end."""
+    missing: float | None = None
+    """The same share with some of the senses missing, where rows are shown so in training."""
 
 
 @dataclass
@@ -108,7 +104,7 @@ class _Run:
 
     @property
     def best_of(self) -> History:
-        """The best validation so far: the highest score, and of equal ones the lowest loss."""
+        """The best validation so far: the highest score, of equal ones the lowest loss."""
         return max(self.history, key=_merit)
 
 
@@ -193,14 +189,17 @@ def _step(
     torch.manual_seed(hash_of(settings.seed, step, rank))
     adapter.train()
     optimiser.zero_grad(set_to_none=True)
-    tokens = sum(len(task.train[row].target) for row in rows)
+    shown = with_fewer_senses(
+        [task.train[row] for row in rows], settings.modality_dropout, hash_of(settings.seed, step)
+    )
+    tokens = sum(len(row.target) for row in shown)
     # made of all rows and dealt out afterwards, so that every process makes the same number of passes
-    places = passes([len(task.train[row]) for row in rows], settings.accumulate)
-    parts = [[rows[at] for at in part[rank::world]] for part in places]
+    places = passes([len(row) for row in shown], settings.accumulate)
+    parts = [[shown[at] for at in part[rank::world]] for part in places]
     total = torch.zeros((), device=task.core.device)
     for part in parts if task.core.sharded else filter(None, parts):
         # a sharded core is passed through by all together, so one without rows takes one along for nothing
-        each = row_losses(task, adapter, [task.train[row] for row in part or rows[:1]])
+        each = row_losses(task, adapter, part or shown[:1])
         loss = each.sum() / tokens * (1.0 if part else 0.0)
         task.passes.backward(loss)
         total += loss.detach()
@@ -211,23 +210,11 @@ def _step(
 
 
 def row_losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
-    """Sum of the cross-entropy over each row's target tokens, (B,)."""
-    filled = _filled(task, adapter, rows)
+    """Sum of the cross-entropy over each row's target tokens, and of its choice loss, (B,)."""
+    prompts = filled(task.seen, adapter, rows, task.core.device)
     with task.passes.through(task.core):
-        return target_losses(task.core, filled, [row.target for row in rows])
-
-
-def _filled(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[Row]:
-    """Prompts with the adapter's prefixes in their open places."""
-    numbers = [number for row in rows for number in row.media]
-    if not numbers:
-        return [row.filled([]) for row in rows]
-    features = task.seen.batch(numbers)
-    device = task.core.device
-    prefixes = iter(
-        adapter(features.values.to(device), features.mask.to(device), features.pooled.to(device))
-    )  # (N, k, d_core)
-    return [row.filled([next(prefixes) for _ in row.media]) for row in rows]
+        losses = target_losses(task.core, prompts, [row.target for row in rows])
+        return losses + task.contrast * choice_terms(task.core, prompts, rows) if task.contrast else losses
 
 
 @torch.no_grad()
@@ -236,23 +223,11 @@ def _validated(
 ) -> History:
     """Judge the adapter, note it, and keep it if it is the best."""
     adapter.eval()
-    size = validate_rows(settings, accelerator.num_processes)
-    # a sharded core is passed through by all together, so all take the same rows and the first counts them
-    dealt = range(len(task.validation))
-    if not task.core.sharded:
-        dealt = dealt[accelerator.process_index :: accelerator.num_processes]
-    own = sorted(dealt, key=lambda at: len(task.validation[at]))
-    sums = [0.0, 0.0, 0.0]  # loss, target tokens, right answers
-    for start in range(0, len(own), size):
-        rows = [task.validation[at] for at in own[start : start + size]]
-        sums[0] += float(row_losses(task, adapter, rows).sum())
-        sums[1] += sum(len(row.target) for row in rows)
-        said = _said(task, adapter, rows)
-        sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
-    counts = accelerator.is_main_process or not task.core.sharded
-    loss, tokens, right = meet(accelerator, *(one if counts else 0.0 for one in sums))
+    loss, right = _judged(task, adapter, task.validation, settings, accelerator)
+    views = [view for row in task.validation for view in row.views] if settings.modality_dropout else []
+    missing = _judged(task, adapter, views, settings, accelerator)[1] if views else None
     lost = sum(run.losses) / len(run.losses) if run.losses else None
-    now = History(run.step, lost, loss / max(1.0, tokens), right / max(1, len(task.validation)))
+    now = History(run.step, lost, loss, right, missing)
     better = not run.history or _merit(now) > _merit(run.best_of)
     run.history.append(now)
     run.losses.clear()
@@ -262,27 +237,41 @@ def _validated(
     return now
 
 
+def _judged(
+    task: Task,
+    adapter: nn.Module,
+    judged: Sequence[LearnRow],
+    settings: TrainSettings,
+    accelerator: Accelerator,
+) -> tuple[float, float]:
+    """The loss per target token of these rows, and the share of their answers that are right."""
+    size = validate_rows(settings, accelerator.num_processes)
+    # a sharded core is passed through by all together, so all take the same rows and the first counts them
+    dealt = range(len(judged))
+    if not task.core.sharded:
+        dealt = dealt[accelerator.process_index :: accelerator.num_processes]
+    own = sorted(dealt, key=lambda at: len(judged[at]))
+    sums = [0.0, 0.0, 0.0]  # loss, target tokens, right answers
+    for start in range(0, len(own), size):
+        rows = [judged[at] for at in own[start : start + size]]
+        sums[0] += float(row_losses(task, adapter, rows).sum())
+        sums[1] += sum(len(row.target) for row in rows)
+        prompts = filled(task.seen, adapter, rows, task.core.device)
+        with task.passes.through(task.core):
+            said = answered(task.core, rows, prompts)
+        sums[2] += sum(row.is_right(text) for row, text in zip(rows, said, strict=True))
+    counts = accelerator.is_main_process or not task.core.sharded
+    loss, tokens, right = meet(accelerator, *(one if counts else 0.0 for one in sums))
+    return loss / max(1.0, tokens), right / max(1, len(judged))
+
+
 def validate_rows(settings: TrainSettings, processes: int) -> int:
     """Rows that are validated at once: 64, or fewer where training takes few for want of memory."""
     return min(VALIDATE_BATCH, 4 * max(1, settings.batch_size // (settings.accumulate * processes)))
 
 
-def _said(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> list[str]:
-    """What the core generates for these rows, in as many tokens as the longest right answer takes."""
-    prompts = _filled(task, adapter, rows)
-    longest = max(len(row.target) for row in rows)
-    out = [""] * len(rows)
-    for stop in sorted({row.stop for row in rows}):
-        at = [i for i, row in enumerate(rows) if row.stop == stop]
-        with task.passes.through(task.core):
-            made = task.core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
-        for i, one in zip(at, made, strict=True):
-            out[i] = one.text
-    return out
-
-
 def _merit(one: History) -> tuple[float, float]:
-    return one.score, -one.validation_loss
+    return one.score if one.missing is None else (one.score + one.missing) / 2, -one.validation_loss
 
 
 def _optimiser(adapter: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:

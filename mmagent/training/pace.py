@@ -64,15 +64,15 @@ def time_estimate(labelled: LabelledSet, agent: Agent, settings: TrainSettings) 
 
 def measured_pace(labelled: LabelledSet, agent: Agent, settings: TrainSettings) -> Pace | None:
     """Time a few rows; None where no row can be read, or where no adapter is trained on such rows."""
-    if len(labelled.modalities) != 1 or labelled.modalities[0] not in agent.modalities:
+    if len(labelled.modalities) != 1:
         return None
     modality = labelled.modalities[0]
-    examples, raws, loading = _readable(labelled, agent, modality)
-    if not examples:
-        return None
     try:
+        examples, raws, loading = _readable(labelled, agent, modality)
+        if not examples:
+            return None
         return _measured(agent, modality, settings, labelled.examples, examples, raws, loading)
-    except UserError:  # the check says what is wrong with the rows; an estimate is not the place
+    except UserError:  # the check says what is wrong with the data; an estimate is not the place
         return None
 
 
@@ -137,7 +137,8 @@ def _family(
     """
     from mmagent.training.start import Ground, for_answers
 
-    family = Ground(agent, modality, wanted, own_encoder=True).choose(settings)[0].sense
+    known = modality in agent.bundle.senses
+    family = Ground(agent, modality, wanted, own_encoder=known).choose(settings)[0].sense
     if family is None:
         raise UserError(f"{settings.adapter} trains nothing of the sense.")
     if family.per_answer:

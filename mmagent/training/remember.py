@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mmagent.adapter import AdapterFamily
-from mmagent.asked import asked_through
+from mmagent.asked import sources_asked
 from mmagent.errors import UserError
 from mmagent.memory import MemorySettings
 from mmagent.shotset import ranked
@@ -98,7 +98,8 @@ def gather(
 ) -> Gathered:
     """Check labelled data, split them, and encode their media through the feature cache.
 
-    encoder: another one of the same modality, by directory or hub id. split: row numbers of a split that was
+    encoder: another one of the same modality, by directory or hub id; where the bundle has no sense for it,
+    the one that the modality names unless given. split: row numbers of a split that was
     made before, in the place of a new one. progress(done, total) counts encoded inputs. Raises `UserError`
     for data that cannot be remembered, naming the row.
     """
@@ -106,7 +107,8 @@ def gather(
     from mmagent.feature_cache import FeatureCache, encode_cached
 
     data.demand_sound()
-    sense = _one_sense(data, agent)
+    sense = _one_sense(data)
+    place = agent.encoder_location(sense, encoder)
     made = not data.part("validation")
     if made:
         data = data.with_split(split or stratified_split(data, settings.validation_share, settings.seed))
@@ -119,9 +121,9 @@ def gather(
     examples = (*train, *validation)
     n_media = _same_media(examples, sense)
     reader, model = agent.encoder(sense, encoder)
-    sources = [source for one in examples for source in one.media[sense]]
-    questions = [one.question for one in examples for _ in one.media[sense]]
-    reader, model, sources = asked_through(reader, model, sources, questions)
+    looks = agent.plugins.modalities.get(sense)
+    media = (sources_asked(one.media[sense], one.question, looks) for one in examples)
+    sources = [source for own in media for source in own]
     seen = encode_cached(reader, model, sources, FeatureCache(), progress=progress)
     pooled = torch.cat(
         [seen.batch(range(at, min(at + READ, len(seen)))).pooled for at in range(0, len(seen), READ)]
@@ -134,8 +136,8 @@ def gather(
             "row out, or use another encoder."
         )
     material = Material(train, validation, pooled[: len(train)], pooled[len(train) :])
-    place = encoder or agent.bundle.senses[sense].encoder
-    return Gathered(agent, sense, place, encoder is None, data, material, seen, made)
+    own = encoder is None and sense in agent.bundle.senses
+    return Gathered(agent, sense, place, own, data, material, seen, made)
 
 
 def remember(
@@ -233,16 +235,11 @@ def _prefixes(gathered: Gathered, order: Sequence[int]) -> dict[int, list[Soft]]
     return found
 
 
-def _one_sense(data: LabelledSet, agent: Agent) -> str:
+def _one_sense(data: LabelledSet) -> str:
     if len(data.modalities) != 1:
         there = ", ".join(data.modalities) or "none"
         raise UserError(f"one modality is remembered at a time; {data.source} has: {there}.")
-    sense = data.modalities[0]
-    if sense not in agent.modalities:
-        raise UserError(
-            f"bundle {agent.bundle.name!r} has no sense for {sense!r}. It has: {', '.join(agent.modalities)}."
-        )
-    return sense
+    return data.modalities[0]
 
 
 def _same_media(examples: Sequence[Example], sense: str) -> int:

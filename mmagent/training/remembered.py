@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmagent.bundle import CARD, Bundle
 from mmagent.manifest import MANIFEST
-from mmagent.training.bundle import LARGE
+from mmagent.training.bundle import taken
 
 if TYPE_CHECKING:
     from mmagent.training.remember import Gathered, Remembered
@@ -32,18 +32,22 @@ def write_remembered(
     raw: dict[str, Any] = json.loads((parent.path / MANIFEST).read_text(encoding="utf-8"))
     trained_now = raw.get("trained") if found.joined else None
     parts: dict[str, Any] = {name: parent.path / name for name in parent.files}
+    modalities = gathered.agent.plugins.modalities
+    named = {name: one.encoder for name, one in modalities.items()}
     raw["core"]["path"] = _placed(parent, raw["core"]["path"], parent.core, "core", parts)
-    for name, entry in raw["senses"].items():
+    senses = raw.setdefault("senses", {})
+    for name, entry in senses.items():
         place = parent.senses[name].encoder
-        entry["encoder"] = _placed(parent, entry["encoder"], place, f"{name}/encoder", parts)
-    entry = raw["senses"][sense]
+        by_name = named.get(name, "")
+        entry["encoder"] = _placed(parent, entry["encoder"], place, f"{name}/encoder", parts, by_name)
+    entry = senses.setdefault(sense, {})
     for name in _replaced(parent, sense, with_adapter=not gathered.own):
         parts.pop(name, None)
     if not gathered.own:
         entry.pop("adapter", None)
         for name in [name for name in parts if name.startswith(f"{sense}/encoder/")]:
             del parts[name]
-        entry["encoder"] = _added(gathered.encoder, f"{sense}/encoder", parts)
+        entry["encoder"] = taken(gathered.encoder, f"{sense}/encoder", parts, named[sense])
     entry["memory"], tensors = _memory(found)
     if tensors:
         parts[f"{sense}/memory.safetensors"] = tensors
@@ -69,35 +73,28 @@ def write_remembered(
 
 def _replaced(parent: Bundle, sense: str, *, with_adapter: bool) -> list[str]:
     """Files of the sense that new ones take the place of, or that no longer serve."""
-    entry = parent.senses[sense]
+    entry = parent.senses.get(sense)
+    if entry is None:
+        return []
     names = [entry.memory_file] if entry.tensor_names() else []
     names += [entry.shots.keys, entry.shots.texts] if entry.shots else []
     return names + ([entry.adapter.weights] if entry.adapter and with_adapter else [])
 
 
-def _placed(parent: Bundle, word: str, place: str, name: str, parts: dict[str, Any]) -> str:
+def _placed(
+    parent: Bundle, word: str, place: str, name: str, parts: dict[str, Any], by_name: str = ""
+) -> str:
     """A core or encoder that the parent names: inside it as it stands there, else added."""
     if any(file.startswith(f"{word}/") for file in parent.files):
         return word
-    return _added(place, name, parts)
-
-
-def _added(place: str, name: str, parts: dict[str, Any]) -> str:
-    """A directory as a part called `name`; too large a one, or a hub id, stays where it is."""
-    directory = Path(place)
-    if not directory.is_dir():
-        return place
-    if sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()) >= LARGE:
-        return str(directory.resolve())
-    parts[name] = directory
-    return name
+    return taken(place, name, parts, by_name)
 
 
 def _memory(found: Remembered) -> tuple[dict[str, Any], dict[str, Any]]:
     """The entry "memory" of the sense, and the tensors it names."""
     settings = found.loudness.settings
     entry: dict[str, Any] = {
-        name: getattr(settings, name) for name in ("beta", "slope", "threshold", "power")
+        name: getattr(settings, name) for name in ("beta", "slope", "threshold", "power", "means")
     }
     tensors = {
         name: tensor for name in ("mean", "projection") if (tensor := getattr(settings, name)) is not None

@@ -8,22 +8,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING, Protocol
 
 from mmagent.core import Soft
 from mmagent.errors import UserError
-from mmagent.request import Request
+from mmagent.request import Request, in_order
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from mmagent.agent import Agent
     from mmagent.compose import Composed
+    from mmagent.core import Core
     from mmagent.core.assemble import Row
 
-    Kind = tuple[str | None, tuple[str, ...] | None, int]
+    Kind = tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]
+    Targets = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
 
-__all__ = ["LearnRow", "TrainExample", "fingerprint", "learn_rows"]
+__all__ = [
+    "LearnRow",
+    "TrainExample",
+    "answered",
+    "choice_terms",
+    "fingerprint",
+    "learn_rows",
+    "rows_of_several",
+]
 
 
 class TrainExample(Protocol):
@@ -60,9 +72,11 @@ class LearnRow:
 
     prompt   the tokens before the answer, with open places where prefixes stand
     target   ids of the answer and of its end
-    media    per open place, which of the run's media stands there
+    media    per open place, which of the run's media stands there;  senses  and of which modality it is
     right    texts that count as right
     stop, drop   how a generated answer ends, and what is taken off its end
+    choices  ids of the answers to choose from, without their ends, the right one first; () for none
+    views    of a row with several modalities, the same without some of them: every choice that leaves one
     """
 
     prompt: Row
@@ -71,6 +85,9 @@ class LearnRow:
     right: tuple[str, ...]
     stop: tuple[str, ...]
     drop: str
+    choices: tuple[tuple[int, ...], ...] = ()
+    senses: tuple[str, ...] = ()
+    views: tuple[LearnRow, ...] = ()
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.target)
@@ -97,44 +114,140 @@ def learn_rows(
 
     media: for each example, by its place, the run's numbers of its media in order. Raises `UserError` naming
     the row for an example with media of another modality, and for one longer than the core reads.
-
-    Rows that ask the same share one prompt, so neither time nor memory is spent on it again.
     """
-    import torch
-
-    from mmagent.core.assemble import check_room, read, read_continuation
-
-    core = agent.core
-    blank = torch.zeros(n_tokens, core.d_core)
-    prompts: dict[Kind, tuple[Composed, Row]] = {}
-    targets: dict[tuple[Kind, str], tuple[int, ...]] = {}
-    rows = []
-    for at, example in enumerate(examples):
+    for example in examples:
         other = [name for name in example.media if name != modality]
         if other:
             raise UserError(
                 f"row {example.row} has {other[0]!r} media; this adapter is for {modality!r} alone."
             )
-        choices = tuple(example.choices) if example.choices else None
-        kind = example.question, choices, len(media[at])
-        if kind not in prompts:
-            softs = [Soft(blank, "open place")] * len(media[at])
-            given = {modality: example.media.get(modality, ())}
-            composed = agent.compose(Request(example.question, given, (), choices), modality, softs)
-            prompts[kind] = composed, read(core, composed.prompt)
-        composed, prompt = prompts[kind]
-        if (kind, example.answer) not in targets:
-            ids = read_continuation(core, prompt, composed.write_answer(example.answer))
-            end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
-            try:
-                check_room(core, [prompt.then((*ids, *end))], 0)
-            except UserError as error:
-                raise UserError(f"row {example.row}: {error}") from error
-            targets[kind, example.answer] = (*ids, *end)
-        target = targets[kind, example.answer]
-        right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
-        rows.append(LearnRow(prompt, target, tuple(media[at]), right, composed.stop, composed.drop))
+    return rows_of_several(agent, {modality: n_tokens}, examples, media, views=False)
+
+
+def rows_of_several(
+    agent: Agent,
+    n_tokens: Mapping[str, int],
+    examples: Sequence[TrainExample],
+    media: Mapping[int, Sequence[int]],
+    *,
+    views: bool,
+) -> list[LearnRow]:
+    """Tokenise examples with media of several modalities; `n_tokens` soft tokens for one of each.
+
+    media: for each example, by its place, the run's numbers of its media in the order of `in_order`. views:
+    whether rows are also made without some of their modalities. Raises `UserError` naming the row for one
+    that is longer than the core reads.
+    """
+    writer = _Writer(agent, n_tokens)
+    rows = []
+    for at, example in enumerate(examples):
+        senses = [name for name, _ in in_order(example.media)]
+        places = list(zip(senses, media[at], strict=True))
+        made = writer.row(example, places)
+        kinds = sorted(set(senses))
+        if views and len(kinds) > 1:
+            chosen = (kept for size in range(1, len(kinds)) for kept in combinations(kinds, size))
+            fewer = [[place for place in places if place[0] in kept] for kept in chosen]
+            made = replace(made, views=tuple(writer.row(example, one) for one in fewer))
+        rows.append(made)
     return rows
+
+
+class _Writer:
+    """Makes rows; those that ask the same share one prompt: neither time nor memory is spent on it twice."""
+
+    def __init__(self, agent: Agent, n_tokens: Mapping[str, int]) -> None:
+        import torch
+
+        self._agent = agent
+        self._blank = {
+            name: Soft(torch.zeros(n, agent.core.d_core), "open place") for name, n in n_tokens.items()
+        }
+        self._prompts: dict[Kind, tuple[Composed, Row]] = {}
+        self._targets: dict[tuple[Kind, str], Targets] = {}
+
+    def row(self, example: TrainExample, places: Sequence[tuple[str, int]]) -> LearnRow:
+        """An example as the core reads it with these media: the modality and the run's number of each."""
+        senses = tuple(name for name, _ in places)
+        choices = tuple(example.choices) if example.choices else None
+        kind = example.question, choices, senses
+        if kind not in self._prompts:
+            self._prompts[kind] = self._prompt(example, choices, senses)
+        composed, prompt = self._prompts[kind]
+        if (kind, example.answer) not in self._targets:
+            self._targets[kind, example.answer] = self._spelt(example, composed, prompt)
+        target, of_choice = self._targets[kind, example.answer]
+        right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
+        numbers = tuple(number for _, number in places)
+        return LearnRow(prompt, target, numbers, right, composed.stop, composed.drop, of_choice, senses)
+
+    def _prompt(
+        self, example: TrainExample, choices: tuple[str, ...] | None, senses: tuple[str, ...]
+    ) -> tuple[Composed, Row]:
+        from mmagent.core.assemble import read
+
+        given = {name: example.media[name] for name in senses}
+        softs = [self._blank[name] for name in senses]
+        composed = self._agent.compose(Request(example.question, given, (), choices), senses, softs)
+        return composed, read(self._agent.core, composed.prompt)
+
+    def _spelt(self, example: TrainExample, composed: Composed, prompt: Row) -> Targets:
+        """Ids of the answer with its end, and of the choices without theirs, the right one first."""
+        core = self._agent.core
+        end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
+        spelled = partial(_spelled, core, prompt, composed, example.row, end)
+        offered = dict.fromkeys((example.answer, *example.choices)) if example.choices else ()
+        return (*spelled(example.answer), *end), tuple(map(spelled, offered))
+
+
+def _spelled(
+    core: Core, prompt: Row, composed: Composed, number: int, end: Sequence[int], answer: str
+) -> tuple[int, ...]:
+    """Ids of an answer after its prompt; raises `UserError` where the two and its end are too long."""
+    from mmagent.core.assemble import check_room, read_continuation
+
+    ids = read_continuation(core, prompt, composed.write_answer(answer))
+    try:
+        check_room(core, [prompt.then((*ids, *end))], 0)
+    except UserError as error:
+        raise UserError(f"row {number}: {error}") from error
+    return tuple(ids)
+
+
+def choice_terms(core: Core, prompts: Sequence[Row], rows: Sequence[LearnRow]) -> Tensor:
+    """How far each row's right choice is from being chosen, (B,): 0 where there is nothing to choose.
+
+    The cross-entropy of the right one under the distribution by which `ask` chooses, softmax over the mean
+    log-probability per token, times the target's tokens, so that it weighs what the target weighs. A
+    contrastive loss over given negatives, as in InfoNCE (van den Oord et al. 2018, eq. 4).
+    """
+    import torch
+
+    from mmagent.core.score import target_losses
+
+    at = [number for number, row in enumerate(rows) for _ in row.choices]
+    if not at:
+        return torch.zeros(len(rows), device=core.device)
+    ids = [choice for row in rows for choice in row.choices]
+    lengths = torch.tensor([len(one) for one in ids], device=core.device)
+    scores = -target_losses(core, [prompts[number] for number in at], ids) / lengths  # one for each choice
+    apart = iter(torch.split(scores, [len(row.choices) for row in rows if row.choices]))
+    nothing = scores.new_zeros(())
+    return torch.stack(
+        [-next(apart).log_softmax(0)[0] * len(row.target) if row.choices else nothing for row in rows]
+    )
+
+
+def answered(core: Core, rows: Sequence[LearnRow], prompts: Sequence[Row]) -> list[str]:
+    """What the core generates for these rows, in as many tokens as the longest right answer takes."""
+    longest = max(len(row.target) for row in rows)
+    out = [""] * len(rows)
+    for stop in sorted({row.stop for row in rows}):
+        at = [i for i, row in enumerate(rows) if row.stop == stop]
+        made = core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
+        for i, one in zip(at, made, strict=True):
+            out[i] = one.text
+    return out
 
 
 def _put(prefix: Tensor, medium: int) -> Soft:

@@ -14,6 +14,7 @@ from mmagent.training.prepare import Prepared, prepare
 from mmagent.training.processes import meet
 from mmagent.training.settings import TrainSettings
 from mmagent.training.start import fit_again
+from mmagent.training.start_together import fit_together_again
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -118,7 +119,7 @@ def finish(prepared: Prepared, trained: Trained, settings: TrainSettings) -> Tra
     """
     if not settings.refit:
         return trained
-    how = fit_again(prepared.agent, prepared.start, prepared.everything(), settings.seed)
+    how = _fitted_again(prepared, settings)
     if how is None:
         return trained
     told = {**trained.told, "refit": how}
@@ -127,23 +128,35 @@ def finish(prepared: Prepared, trained: Trained, settings: TrainSettings) -> Tra
     )
 
 
+def _fitted_again(prepared: Prepared, settings: TrainSettings) -> str | None:
+    rows = prepared.everything()
+    if len(rows) > 1:
+        return fit_together_again(prepared.agent, prepared.start, rows, settings.seed)
+    return fit_again(prepared.agent, prepared.start, *rows.values(), settings.seed)
+
+
 def _write(
     prepared: Prepared, outcome: Outcome, told: Mapping[str, Any], out: Path, *, replace: bool = False
 ) -> Bundle:
-    from mmagent.training.bundle import write_trained
+    from mmagent.training.bundle import LearntSense, write_trained
     from mmagent.training.card import card_of
 
+    modalities, families = prepared.agent.plugins.modalities, prepared.families
     return write_trained(
         out,
         prepared.agent.bundle,
-        prepared.sense,
-        encoder=prepared.encoder,
-        chosen=prepared.start.chosen,
-        adapter=prepared.start.sense_adapter,
+        {
+            name: LearntSense(prepared.encoders[name], modalities[name].encoder, families[name], adapter)
+            for name, adapter in prepared.sense_adapters.items()
+        },
+        core_family=prepared.start.chosen.core,
         core_adapter=prepared.start.core_adapter,
         training=told,
         scores={
             "validation": round(outcome.best.score, 4),
+            **(
+                {"missing_senses": round(missing, 4)} if (missing := outcome.best.missing) is not None else {}
+            ),
             "validation_examples": len(prepared.validation),
         },
         card=card_of(out.name, prepared, outcome, told),

@@ -42,6 +42,9 @@ class TrainSettings:
     """Peak of the learning rate."""
     warmup: float = 0.1
     """Share of all steps over which the learning rate rises to its peak; after it, a cosine to nothing."""
+    contrast: float = 0.0
+    """Weight of the choice loss beside the answer's own, for examples with choices: the right one against the
+    others, as `ask --choices` scores them."""
     weight_decay: float = 0.01
     """Decoupled weight decay (AdamW), on matrices only."""
     clip: float = 1.0
@@ -60,6 +63,8 @@ class TrainSettings:
     """Keep less of each layer and compute it anew in the backward pass: less memory, more time."""
     augment: bool = False
     """Vary the examples at random in every step, as their modality does; features are then not cached."""
+    modality_dropout: float = 0.3
+    """Chance of each sense of a row to be missing in a step, where rows have several; one is always left."""
     keep: bool = True
     """Start from the bundle's own adapter where it is of this family and shape; else from fresh weights."""
     tune_keys: bool = False
@@ -80,11 +85,13 @@ class TrainSettings:
             ),
             "learning_rate": (0 < self.learning_rate <= 1000, "more than 0 and at most 1000"),
             "warmup": (0 <= self.warmup <= 1, "from 0 to 1"),
+            "contrast": (self.contrast >= 0, "0 or more"),
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
             "clip": (self.clip > 0, "more than 0"),
             "patience": (self.patience >= 0, "0 or more"),
             "key_epochs": (self.key_epochs >= 1, "at least 1"),
             "validations": (self.validations >= 1, "at least 1"),
+            "modality_dropout": (0 <= self.modality_dropout < 1, "at least 0 and below 1"),
             "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "validation_share": (0 < self.validation_share < 1, "between 0 and 1"),
         }

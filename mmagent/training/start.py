@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mmagent.training.loop import Seen as Batches
     from mmagent.training.settings import TrainSettings
 
-__all__ = ["Ground", "Start", "begin", "fit_again", "for_answers", "labelled"]
+__all__ = ["Ground", "Start", "begin", "fit_again", "for_answers", "known_to", "labelled"]
 
 LONGEST = 16  # soft tokens at most for one answer
 SHORTEST = 4
@@ -35,17 +35,20 @@ class Start:
     """An adapter before its first step.
 
     chosen    the families that train
-    adapter   the sense's; a `Combined` with what is built into the core where that trains
+    adapter   the sense's, a `Several` of several; a `Combined` with what is built into the core where that
+              trains
     began_as  "the bundle's own adapter" or "fresh weights", or what was fitted
+    each      the families by sense, of several
     """
 
     chosen: Chosen
     adapter: nn.Module
     began_as: str
+    each: Mapping[str, Chosen] = field(default_factory=dict)
 
     @property
     def sense_adapter(self) -> nn.Module:
-        """The adapter of the sense."""
+        """The adapter of the sense, or of all of them as one module."""
         return self.adapter.sense if isinstance(self.adapter, Combined) else self.adapter
 
     @property
@@ -59,12 +62,20 @@ class Ground:
     """What an adapter starts on: an agent, one of its senses, the examples to learn from.
 
     own_encoder  whether they are encoded by the bundle's own encoder
+    together     all senses that learn from these examples, where they are several
     """
 
     agent: Agent
     sense: str
     examples: Sequence[Example]
     own_encoder: bool
+    together: tuple[str, ...] = ()
+
+    @property
+    def entry(self) -> AdapterEntry | None:
+        """The adapter that the bundle keeps for the sense, if any."""
+        there = self.agent.bundle.senses.get(self.sense)
+        return None if there is None else there.adapter
 
     def choose(self, settings: TrainSettings) -> tuple[Chosen, str]:
         """The families that the settings name, and why where they leave it open. Raises `UserError`."""
@@ -77,17 +88,28 @@ class Ground:
     def suits(self) -> tuple[str, str]:
         """The family for data that name none, and why.
 
-        One question asked of all, and each answer given to two inputs or more: a probe over the answers
-        (`concepts`) learns most from few rows. Else the bundle's own family goes on learning, if the encoder
+        One question asked of all, each answer given to two inputs or more, and none of them unknown to this
+        sense: a probe over the answers (`concepts`) learns most from few rows; so it does where a sense knows
+        what is asked and there are two answers. Else the bundle's own family goes on learning, if the encoder
         is its own; a fresh `prefix` serves the rest.
         """
         n, families = len(self.examples), self.agent.plugins.adapters
         questions = {example.question for example in self.examples}
         answers = {example.answer for example in self.examples}
-        alone = all(len(example.media.get(self.sense, ())) == 1 for example in self.examples)
-        if len(questions) == 1 and alone and 2 <= len(answers) <= n / 2 and "concepts" in families:
+        known = {example.answer for example in self.examples if example.media.get(self.sense)}
+        alone = all(len(sources) <= 1 for example in self.examples for sources in example.media.values())
+        if (
+            len(questions) == 1
+            and alone
+            and known == answers
+            and 2 <= len(answers) <= n / 2
+            and "concepts" in families
+        ):
             return "concepts", f"one question, {len(answers)} answers that come again and again"
-        entry = self.agent.bundle.senses[self.sense].adapter
+        modality = self.agent.plugins.modalities.get(self.sense)
+        if modality is not None and modality.asked and alone and len(answers) == 2 and "concepts" in families:
+            return "concepts", "two answers, and a sense that knows what is asked"
+        entry = self.entry
         if self.own_encoder and entry is not None:
             return entry.family, "the bundle's own family, for questions of many kinds"
         return "prefix", "for questions of many kinds and an encoder that the bundle does not know"
@@ -120,15 +142,17 @@ def fit_again(agent: Agent, start: Start, rows: Labelled, seed: int) -> str | No
 
     Rows with answers that the adapter was not made for are left out.
     """
-    from mmagent.adapter import Labelled
-
     family, adapter = start.chosen.sense, start.sense_adapter.cpu()
     if family is None or not family.fit:
         return None
-    made_for = cast("Any", adapter).config.get("answers", rows.answers)
-    kept = [at for at, answer in enumerate(rows.answers) if answer.strip() in made_for]
-    rows = Labelled(rows.pooled[kept], [rows.answers[at] for at in kept], rows.spell)
+    rows = known_to(adapter, rows)
     return str(agent.plugins.resolve(family.fit)(adapter, rows, seed=seed, again=True))
+
+
+def known_to(adapter: nn.Module, rows: Labelled) -> Labelled:
+    """The rows with answers that an adapter was made for."""
+    made_for = cast("Any", adapter).config.get("answers", rows.answers)
+    return rows.only([at for at, answer in enumerate(rows.answers) if answer.strip() in made_for])
 
 
 def _of_sense(
@@ -142,8 +166,7 @@ def _of_sense(
     """The sense's adapter: the bundle's own where it stays or fits, else fresh, else fitted."""
     import torch
 
-    agent, sense, family = ground.agent, ground.sense, chosen.sense
-    entry = agent.bundle.senses[sense].adapter
+    agent, sense, family, entry = ground.agent, ground.sense, chosen.sense, ground.entry
     if family is None and (entry is None or not ground.own_encoder):
         lack = f"has none for {sense!r}" if entry is None else "made it for its own encoder"
         raise UserError(
@@ -161,6 +184,8 @@ def _of_sense(
     config: dict[str, Any] = {"n_features": n_features} if family.per_feature else {}
     if family.per_answer:
         config |= for_answers(agent.core, rows.answers)
+    if family.join and ground.together:
+        config |= {"joins": list(ground.together)}
     torch.manual_seed(settings.seed)
     build = agent.plugins.resolve(family.build)
     made = cast("nn.Module", build({**config, **options}, d_encoder, agent.core.d_core))
@@ -196,7 +221,7 @@ def labelled(
     numbers = [number for at in range(len(examples)) for number in media[at]]
     answers = [example.answer for at, example in enumerate(examples) for _ in media[at]]
     pooled = torch.cat(list(_pooled(seen, numbers))) if numbers else torch.zeros(0, 0)
-    return Labelled(pooled, answers, spelt)
+    return Labelled(pooled, answers, spelt, [at for at in range(len(examples)) for _ in media[at]])
 
 
 def _pooled(seen: Batches, numbers: Sequence[int]) -> Iterator[Tensor]:

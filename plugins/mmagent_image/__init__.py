@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from mmagent.hookspecs import hookimpl
 from mmagent.modality import Modality
+from mmagent.sniff import is_animated
 
 # The first bytes of the formats that are read; WebP and BMP need a second look.
 SIGNATURES = {
@@ -32,8 +33,8 @@ def image_format(head: bytes) -> str | None:
 
 
 def sniff(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is an image that can be read."""
-    return image_format(head) is not None
+    """Whether a file that starts with these bytes is a picture; an animation is a clip, though it is read."""
+    return image_format(head) is not None and not is_animated(head)
 
 
 @hookimpl

@@ -26,7 +26,7 @@ from mmagent.hub import local_only, quiet
 from mmagent.modality import Features
 from mmagent_image.folding import fold_batch_norms
 
-BATCH = 64  # pictures per forward pass, so that memory does not grow with the number asked about
+BATCH = 16  # pictures per forward pass: in more, what lies between two layers leaves the processor's cache
 VISION_HALVES = ("vision_model", "vision_tower", "image_model", "visual")
 UNTOLD = ("_name_or_path", "transformers_version")  # parts of a configuration that change no feature
 

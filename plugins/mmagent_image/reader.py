@@ -4,34 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import struct
-import sys
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmagent.errors import UserError, did_you_mean
+from mmagent.errors import UserError
+from mmagent.reading import read_bytes
 from mmagent.sniff import starts_like
 from mmagent_image import image_format
 from mmagent_image.pixels import from_array, to_rgb
+from mmagent_image.stored import KEY
 
 if TYPE_CHECKING:
     import torch
 
+    from mmagent.profile import Profile
     from mmagent_image.encoder import ImageEncoder
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 READS = "Pictures are JPEG, PNG, WebP, GIF, BMP or TIFF."
+SAMPLES = {"PNG": (48, 32), "JPEG": (64, 64), "BMP": (30, 50)}
 MAX_BYTES = 1 << 30  # a file of more than 1 GiB is no photograph
+
+
+def kept_elsewhere(image: Image.Image, seed: int) -> Image.Image:
+    """The picture after it was saved without loss, in one of three formats, and opened again."""
+    stream = BytesIO()
+    image.save(stream, ("PNG", "BMP", "TIFF")[seed % 3])
+    return decode(stream.getvalue(), "the copy")
 
 
 class ImageReader:
     """The working half of the modality `image`; a raw value is an RGB `PIL.Image.Image`."""
+
+    invariances: Mapping[str, Callable[[Any, int], Any]] = {"another lossless format": kept_elsewhere}
 
     def load(self, source: object) -> Image.Image:
         """The RGB picture of a path, bytes, "-" (stdin), an open binary file, a PIL picture or a numpy array.
@@ -39,18 +50,11 @@ class ImageReader:
         Raises `UserError` for what is missing, unreadable, damaged or no picture.
         """
         if isinstance(source, Image.Image):
-            return to_rgb(source)
+            return _made_of(source.info.get(KEY, source), to_rgb(source))
         if isinstance(source, np.ndarray):
-            return from_array(source)
-        if isinstance(source, bytes | bytearray | memoryview):
-            return decode(bytes(source), "the data")
-        if isinstance(source, str) and source == "-":
-            return decode(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")
-        if isinstance(source, str | os.PathLike):
-            word = os.fspath(source)
-            return decode(read_file(word), word)
-        if callable(read := getattr(source, "read", None)):
-            return decode(_binary(read(MAX_BYTES + 1)), str(getattr(source, "name", "the open file")))
+            return _made_of(source, from_array(source))
+        if isinstance(source, bytes | bytearray | memoryview | str | os.PathLike) or hasattr(source, "read"):
+            return decode(*read_bytes(source, "a picture", most=MAX_BYTES))
         raise UserError(
             f"a picture cannot be made of a {type(source).__name__}. Give a path, bytes, '-' for standard "
             "input, a PIL picture or a numpy array."
@@ -67,11 +71,21 @@ class ImageReader:
         digest.update(rgb.tobytes())
         return digest.hexdigest()
 
+    def samples(self) -> Sequence[bytes]:
+        """Small pictures of noise and of one colour, for checks."""
+        return [_sample(kind, size, seed) for seed, (kind, size) in enumerate(SAMPLES.items())]
+
     def vary(self, raw: Image.Image, seed: int) -> Image.Image:
         """The picture as it might have been taken: cut a little, mirrored, in another light."""
         from mmagent_image.vary import vary
 
         return vary(raw, seed)
+
+    def profile(self, raw: Image.Image) -> Profile:
+        """What is in the picture, and how it was stored."""
+        from mmagent_image.profile import profile
+
+        return profile(raw)
 
     def load_encoder(
         self,
@@ -85,31 +99,6 @@ class ImageReader:
         from mmagent_image.encoder import ImageEncoder
 
         return ImageEncoder.load(location, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
-
-
-def read_file(name: str) -> bytes:
-    """The content of a file or pipe. Raises `UserError` where it is missing, a directory or unreadable."""
-    if name.startswith(("http://", "https://")):
-        raise UserError(f"{name} is an address, and pictures are read from files. Download it first.")
-    if not name:
-        raise UserError("the name of the picture is empty. Give a path, or '-' for standard input.")
-    path = Path(name)
-    try:
-        with path.open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-                raise UserError(f"{name} is a device, not a picture. Give a file, or '-' for standard input.")
-            return stream.read(MAX_BYTES + 1)
-    except IsADirectoryError as error:
-        raise UserError(f"{name} is a directory, not a picture. Give one file of it.") from error
-    except PermissionError as error:
-        if path.is_dir():
-            raise UserError(f"{name} is a directory, not a picture. Give one file of it.") from error
-        raise UserError(f"{name} may not be read: permission denied. Change its permissions.") from error
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"there is no file {name}. {_what_there_is(path)}") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{name} cannot be read: {error}. Check the path.") from error
 
 
 def decode(data: bytes, name: str) -> Image.Image:
@@ -131,7 +120,7 @@ def decode(data: bytes, name: str) -> Image.Image:
             warnings.simplefilter("ignore")  # about metadata and about pictures that are large but allowed
             with Image.open(BytesIO(data), formats=FORMATS) as image:
                 image.load()
-                return to_rgb(image, name)
+                return _made_of(data, to_rgb(image, name))
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise UserError(
@@ -151,10 +140,10 @@ def decode(data: bytes, name: str) -> Image.Image:
         ) from error
 
 
-def _binary(content: Any) -> bytes:
-    if isinstance(content, bytes):
-        return content
-    raise UserError("the open file gives text, not bytes. Open it with mode 'rb'.")
+def _made_of(source: object, picture: Image.Image) -> Image.Image:
+    """The picture, which remembers what it was made of, so that its profile can tell how it was stored."""
+    picture.info = {KEY: source}
+    return picture
 
 
 def _announced_size(kind: str, data: bytes) -> tuple[int, int]:
@@ -173,18 +162,13 @@ def _announced_size(kind: str, data: bytes) -> tuple[int, int]:
     return width, height
 
 
+def _sample(kind: str, size: tuple[int, int], seed: int) -> bytes:
+    values = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    values[: size[1] // 2] = (40 * seed, 200, 90)
+    stream = BytesIO()
+    Image.fromarray(values).save(stream, kind)
+    return stream.getvalue()
+
+
 def _by(size: tuple[int, int]) -> str:
     return f" ({size[0]:,} x {size[1]:,})" if size[0] > 0 else ""
-
-
-def _what_there_is(path: Path) -> str:
-    """What the folder of a missing file holds, as the end of a sentence about it."""
-    folder = path.parent
-    if not folder.is_dir():
-        return f"There is no folder {folder} either. Check the path."
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    except OSError:
-        return "Check the path."
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"The folder holds: {shown or 'nothing'}.{did_you_mean(path.name, names)}"

@@ -83,5 +83,6 @@ def register_modalities(register: Callable[[Modality], None]) -> None:
             extensions=(".csv", ".tsv", ".parquet", ".xlsx"),
             sniff=sniff,
             encoder="builtin",
+            asked=True,
         )
     )

@@ -2,8 +2,10 @@
 
 builtin   hashed names, values and statistics (Weinberger et al. 2009); rows in any order pool to the same
 rows      a table of one row as a vector with places for its columns: what a classifier of rows takes
-DIR       config.json and model.safetensors of a fitted asker: it hears the question and tells the answer's
-          cells in words; its features are those of `builtin`
+DIR       config.json and model.safetensors of a fitted asker: it tells the cells that answer the question in
+          words; its features are those of `builtin`
+
+Where a question came with the table, the features of `builtin` end with what of it the table knows.
 """
 
 from __future__ import annotations
@@ -26,19 +28,22 @@ from mmagent.tensors import read_tensors, write_tensors
 from mmagent_table.asker import ANSWER_KINDS, N_FEATURES, Asker
 from mmagent_table.cells import as_bool, as_date, as_number, is_missing
 from mmagent_table.columns import KINDS, Column, value_of
-from mmagent_table.programs import OPERATIONS
-from mmagent_table.tell import tell
+from mmagent_table.match import Question, header_match
+from mmagent_table.programs import OPERATIONS, parts_of
+from mmagent_table.table import apart
+from mmagent_table.tell import sampled, tell
 from mmagent_table.words import stems
 
 if TYPE_CHECKING:
     from mmagent.modality import Encoder
-    from mmagent_table.table import Row, Table
+    from mmagent_table.table import AskedTable, Row, Table
 
 __all__ = ["AskedTableEncoder", "RowEncoder", "TableEncoder", "load_encoder", "write_asker"]
 
 OWN = ("builtin", "rows")
 FORMAT = "mmagent-table-asker-2"
-D_NUMBERS, D_WORDS, D_NAMES, D_ALL = 64, 128, 64, 64  # parts of a `builtin` feature
+D_NUMBERS, D_WORDS, D_NAMES, D_ALL, D_ASKED = 64, 128, 64, 64, 64  # parts of a `builtin` feature
+D_EVIDENCE = 16  # of D_ASKED: what the table knows of the question; the rest are its words
 N_ROWS = 128  # row vectors of a table
 D_ROW = (192, 256, 64)  # of `rows`: numbers, values, what is missing
 
@@ -61,7 +66,7 @@ def load_encoder(location: str, *, device: torch.device) -> Encoder:
 class TableEncoder:
     """Tables as hashed features; nothing is fitted."""
 
-    d_encoder = D_NUMBERS + D_WORDS + D_NAMES + D_ALL
+    d_encoder = D_NUMBERS + D_WORDS + D_NAMES + D_ALL + D_ASKED
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -69,17 +74,17 @@ class TableEncoder:
     @property
     def id(self) -> str:
         """sha256 of what is computed."""
-        told = ("table builtin 1", D_NUMBERS, D_WORDS, D_NAMES, D_ALL, N_ROWS)
+        told = ("table builtin 2", D_NUMBERS, D_WORDS, D_NAMES, D_ALL, D_ASKED, D_EVIDENCE, N_ROWS)
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
-    def encode(self, batch: Sequence[Table]) -> Features:
+    def encode(self, batch: Sequence[Table | AskedTable]) -> Features:
         """values (B, n, d_encoder): a vector for each row of an even sample; pooled (B, d_encoder).
 
-        pooled holds the mean of the sample's row vectors, the names, and statistics of all rows.
+        pooled holds the mean of the sample's row vectors, the names, statistics of all rows, and the question.
         """
-        return _stacked([self._one(table) for table in batch], self.d_encoder, self.device)
+        return _stacked([self._one(*apart(raw)) for raw in batch], self.d_encoder, self.device)
 
-    def _one(self, table: Table) -> tuple[Any, Any]:
+    def _one(self, table: Table, question: str | None) -> tuple[Any, Any]:
         summary = table.summary
         rows = np.array([_row_vector(row, summary.columns) for row in summary.sample])
         pooled = np.zeros(self.d_encoder)
@@ -89,7 +94,9 @@ class TableEncoder:
             for word in stems(column.name):
                 place, sign = _place(f"name {word}", D_NAMES)
                 pooled[at + place] += sign / len(summary.columns) ** 0.5
-        pooled[at + D_NAMES :] = _statistics(summary)
+        pooled[at + D_NAMES : at + D_NAMES + D_ALL] = _statistics(summary)
+        if question is not None:
+            pooled[at + D_NAMES + D_ALL :] = _heard(table, question)
         values = np.zeros((min(len(rows), N_ROWS), self.d_encoder))
         values[:, : rows.shape[1]] = rows[:N_ROWS]
         return values, pooled
@@ -112,10 +119,13 @@ class RowEncoder:
         """sha256 of what is computed."""
         return hashlib.sha256(f"table rows 1 {D_ROW}".encode()).hexdigest()
 
-    def encode(self, batch: Sequence[Table]) -> Features:
-        """values (B, n, d_encoder), one for each row (at most 128); pooled (B, d_encoder), their mean."""
+    def encode(self, batch: Sequence[Table | AskedTable]) -> Features:
+        """values (B, n, d_encoder), one for each row (at most 128); pooled (B, d_encoder), their mean.
+
+        It does not look at questions.
+        """
         made = []
-        for table in batch:
+        for table, _ in map(apart, batch):
             rows = np.array([features_of_row(row, table.names) for row in table.summary.sample])
             made.append((rows[:N_ROWS], rows.mean(axis=0)))
         return _stacked(made, self.d_encoder, self.device)
@@ -136,12 +146,9 @@ class AskedTableEncoder(TableEncoder):
             digest.update(np.ascontiguousarray(part, dtype=np.float32).tobytes())
         return digest.hexdigest()
 
-    def encode_asked(self, batch: Sequence[Table], questions: Sequence[str | None]) -> Features:
-        """The features of `encode`, and in words the answer's cells; without a question, what there is."""
-        made = self.encode(batch)
-        words = (tell(table, asked, self.asker).words for table, asked in zip(batch, questions, strict=True))
-        made.words = tuple(words)
-        return made
+    def tell(self, batch: Sequence[Table | AskedTable]) -> Sequence[str]:
+        """The cells that answer each question; without one, what there is."""
+        return [tell(*apart(raw), self.asker).words for raw in batch]
 
 
 def features_of_row(row: Row, names: Sequence[str]) -> Any:
@@ -183,6 +190,38 @@ def _row_vector(row: Row, columns: Sequence[Column]) -> Any:
             vector[D_NUMBERS + place] += sign
             place, sign = _place(word, D_WORDS // 2)
             vector[D_NUMBERS + D_WORDS // 2 + place] += sign
+    return vector
+
+
+def _heard(table: Table, question: str) -> Any:
+    """(D_ASKED,) what of a question its table knows, and the question's words."""
+    grid = sampled(table)
+    heard = Question.of(question, grid)
+    parts = parts_of(heard, grid)[1:]
+    best = parts[0] if parts else None
+    content = [heard.words[at] for at in sorted(heard.content)]
+    known = [word in grid.idf for word in content]
+    names = header_match(heard, grid)
+    covered = {at for part in parts for one in part.conditions for at in range(one.start, one.end)}
+    told = [
+        np.log1p(len(content)),
+        sum(known) / max(len(known), 1),
+        float(all(known) and bool(known)),
+        len(covered & heard.content) / max(len(content), 1),
+        max(share for share, _, _ in names),
+        sum(share == 1.0 for share, _, _ in names) / len(names),
+        np.log1p(len(parts)),
+        0.0 if best is None else np.log1p(len(best.rows)),
+        0.0 if best is None else len(best.rows) / len(grid),
+        0.0 if best is None else float(len(best.conditions) == 2),
+        0.0 if best is None else sum(one.weight for one in best.conditions) / 10,
+        0.0 if best is None else float(all(one.relation == "is" for one in best.conditions)),
+    ]
+    vector = np.zeros(D_ASKED)
+    vector[: len(told)] = told
+    for word in heard.words:
+        place, sign = _place(f"asked {word}", D_ASKED - D_EVIDENCE)
+        vector[D_EVIDENCE + place] += sign
     return vector
 
 

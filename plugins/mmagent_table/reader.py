@@ -10,10 +10,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mmagent.asked import Asked
 from mmagent.errors import UserError, did_you_mean
 from mmagent.sniff import HEAD, starts_like
 from mmagent_table.separated import read_separated
-from mmagent_table.table import Table
+from mmagent_table.table import AskedTable, Table, apart
 
 if TYPE_CHECKING:
     import torch
@@ -28,49 +29,47 @@ MAX_BYTES = 1 << 30  # of what cannot be read in parts: bytes, standard input, o
 
 
 class TableReader:
-    """The working half of the modality `table`; a raw value is a `Table`, whose rows are read when needed."""
+    """The working half of the modality `table`; a raw value is a `Table`, whose rows are read when needed.
 
-    def load(self, source: object) -> Table:
+    The table of the last file or bytes is kept: questions about one in a row have it read once.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[object, Table] | None = None
+
+    def load(self, source: object) -> Table | AskedTable:
         """The table of a path, bytes, "-" (stdin), an open binary file, or a Python object.
 
         Objects are a mapping {bytes, path} as parquet rows have them, a pandas DataFrame, a pyarrow Table, a
-        list of mappings, or a mapping of lists. Raises `UserError` for what is missing, unreadable, damaged
-        or no table.
+        list of mappings, or a mapping of lists. An `Asked` source gives an `AskedTable`. Raises `UserError`
+        for what is missing, unreadable, damaged or no table.
         """
-        if isinstance(source, Table):
-            return source
-        if isinstance(source, bytes | bytearray | memoryview):
-            return _of_bytes(bytes(source), "the data")
-        if isinstance(source, str) and source == "-":
-            return _of_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")
-        if isinstance(source, str | os.PathLike):
-            return _of_path(os.fspath(source))
-        if isinstance(source, Mapping) and set(source) <= {"bytes", "path"}:
-            if source.get("bytes") is not None:
-                return _of_bytes(bytes(source["bytes"]), str(source.get("path") or "the data"))
-            return _of_path(str(source.get("path") or ""))
-        if callable(read := getattr(source, "read", None)):
-            content = read(MAX_BYTES + 1)
-            if not isinstance(content, bytes):
-                raise UserError("the open file gives text, not bytes. Open it with mode 'rb'.")
-            return _of_bytes(content, str(getattr(source, "name", "the open file")))
-        from mmagent_table.objects import read_object
+        if not isinstance(source, Asked):
+            return self._table(source)
+        table, question = self._table(source.source), " ".join(source.question.split())
+        return AskedTable(table, question) if question else table
 
-        return read_object(source)
+    def _table(self, source: object) -> Table:
+        name = _name(source)
+        if name is None or self._last is None or self._last[0] != name:
+            table = _read_any(source)
+            self._last = (name, table) if name is not None else None
+            return table
+        return self._last[1]
 
-    def describe(self, raw: Table) -> str:
+    def describe(self, raw: Table | AskedTable) -> str:
         """Rows, columns and their types."""
-        return raw.summary.told()
+        return apart(raw)[0].summary.told()
 
-    def fingerprint(self, raw: Table) -> str:
-        """sha256 of names and cells: the same table has the same one in every file format."""
+    def fingerprint(self, raw: Table | AskedTable) -> str:
+        """sha256 of names and cells, and of the question: the same table has the same in every format."""
         return raw.fingerprint
 
-    def profile(self, raw: Table) -> Profile:
+    def profile(self, raw: Table | AskedTable) -> Profile:
         """What the table is made of, from one pass over its rows."""
         from mmagent_table.profile import profile
 
-        return profile(raw)
+        return profile(apart(raw)[0])
 
     def load_encoder(
         self,
@@ -87,6 +86,46 @@ class TableReader:
         from mmagent_table.encoders import load_encoder
 
         return load_encoder(location, device=device)
+
+
+def _name(source: object) -> object:
+    """What tells a source from others: a file by path, size and time, bytes by themselves; None for others.
+
+    An object in memory may change without a sign, so it is read anew every time.
+    """
+    if isinstance(source, bytes):
+        return source
+    if not isinstance(source, str | os.PathLike) or source == "-":
+        return None
+    try:
+        found = os.stat(source)
+    except (OSError, ValueError):
+        return None
+    return (os.fspath(source), found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def _read_any(source: object) -> Table:
+    """The table of any source but one that is asked."""
+    if isinstance(source, Table):
+        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _of_bytes(bytes(source), "the data")
+    if isinstance(source, str) and source == "-":
+        return _of_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")
+    if isinstance(source, str | os.PathLike):
+        return _of_path(os.fspath(source))
+    if isinstance(source, Mapping) and set(source) <= {"bytes", "path"}:
+        if source.get("bytes") is not None:
+            return _of_bytes(bytes(source["bytes"]), str(source.get("path") or "the data"))
+        return _of_path(str(source.get("path") or ""))
+    if callable(read := getattr(source, "read", None)):
+        content = read(MAX_BYTES + 1)
+        if not isinstance(content, bytes):
+            raise UserError("the open file gives text, not bytes. Open it with mode 'rb'.")
+        return _of_bytes(content, str(getattr(source, "name", "the open file")))
+    from mmagent_table.objects import read_object
+
+    return read_object(source)
 
 
 def _of_path(word: str) -> Table:

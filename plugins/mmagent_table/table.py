@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmagent_table.match import Grid
     from mmagent_table.summary import Summary
 
-__all__ = ["CHUNK", "MAX_COLUMNS", "MAX_ROWS", "Row", "Table", "distinct_names"]
+__all__ = ["CHUNK", "MAX_COLUMNS", "MAX_ROWS", "AskedTable", "Row", "Table", "apart", "distinct_names"]
 
 Row = tuple[str, ...]
 Chunks = Callable[[], Iterator[list[Row]]]
@@ -100,6 +100,24 @@ class Table:
         for chunk in self.chunks():
             digest.update(_joined(chunk))
         return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class AskedTable:
+    """A table and what is asked of it."""
+
+    table: Table
+    question: str
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the table's own and the question."""
+        return hashlib.sha256(f"{self.table.fingerprint}\nquestion {self.question}".encode()).hexdigest()
+
+
+def apart(raw: Table | AskedTable) -> tuple[Table, str | None]:
+    """Table and question of a raw value; None where nothing is asked."""
+    return (raw.table, raw.question) if isinstance(raw, AskedTable) else (raw, None)
 
 
 def distinct_names(names: Sequence[str], notes: list[str]) -> tuple[str, ...]:

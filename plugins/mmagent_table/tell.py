@@ -21,7 +21,7 @@ from mmagent_table.words import STOP, stems
 if TYPE_CHECKING:
     from mmagent_table.table import Row, Table
 
-__all__ = ["Told", "described", "tell"]
+__all__ = ["Told", "described", "sampled", "tell"]
 
 WHOLE = 3000  # rows up to which a table is asked as a whole
 KEPT = 1500  # rows that are kept of a longer one
@@ -64,6 +64,13 @@ def described(table: Table) -> str:
     more = " and more" if len(table.names) > SHOWN else ""
     n = table.summary.n_rows
     return f"a table of {n} row{'s' if n != 1 else ''} with {listed}{more}"
+
+
+def sampled(table: Table) -> Grid:
+    """All rows of a table that is asked as a whole, an even sample of a longer one."""
+    if table.summary.n_rows <= WHOLE:
+        return table.grid
+    return Grid(table.names, table.summary.columns, table.summary.sample)
 
 
 def rows_that_matter(table: Table, question: str) -> list[Row]:

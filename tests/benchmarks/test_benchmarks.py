@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from mmagent.plugins import load_plugins
+
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "startup": 1,
+    "plugins": 2,
     "cold_ask": 2,
     "warm_generate": 2,
     "batch": 2,
@@ -21,6 +24,11 @@ FIGURES = {
     "finetune": 3,
     "padding": 6,
     "growth": 3,
+    "streaming": sum(
+        2 if one.encoder else 1
+        for name, one in load_plugins().modalities.items()
+        if name in ("audio", "series", "table")
+    ),
 }
 
 
@@ -64,7 +72,7 @@ def test_the_runner_writes_a_page_with_figure_floor_and_machine(tmp_path):
 
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are():
-    assert "There are: startup, cold_ask" in python("-m", "benchmarks", "speed", fails=True).stderr
+    assert "There are: startup, plugins, cold_ask" in python("-m", "benchmarks", "speed", fails=True).stderr
 
 
 @pytest.mark.parametrize("peer", ["peer_ask.py", "peer_finetune.py"])

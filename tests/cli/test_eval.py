@@ -163,3 +163,9 @@ def test_what_is_wrong_is_told_before_torch_is_there(here, arguments):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "False\n"), done.stderr
+
+
+def test_a_core_is_quantised_for_an_evaluation_or_it_is_said_why_not(call, here):
+    done = call("eval", *ROWS, "--load-in", "3bit")
+    assert done.code == 2
+    assert done.err == "mmagent: no core is loaded in '3bit'. There are: 8bit, 4bit. Did you mean '8bit'?\n"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from mmagent.memory import MemorySettings, ShotMemory, Vote, question_match
 
 ALPHABET = "\n abcdefghijklmnopqrstuvwxyz#"
 END, EOS = 0, len(ALPHABET) - 1
-SETTINGS = MemorySettings(beta=20.0, slope=20.0, threshold=0.6)
+SETTINGS = MemorySettings(beta=20.0, slope=20.0, threshold=0.6, means=False)
 WHAT = "What is this?"
 
 
@@ -52,6 +54,42 @@ def greedy(vote: Vote, core: torch.Tensor, limit: int = 40) -> str:
     return "".join(ALPHABET[at] for at in ids).strip()
 
 
+def test_which_of_the_shots_answers_it_is_the_votes_decide_and_whether_it_is_one_the_core() -> None:
+    """A core that is sure of the wrong shot gives way; one that is sure of another answer does not."""
+    shots = memory([unit(1.0, 0.0), unit(0.0, 1.0)], ["dax", "wug"])
+    query = unit(0.56, -0.828)  # near enough to be heard, not near enough to outvote the core
+    vote = shots.mixer(query, WHAT)
+    assert 0.05 < vote.weight < 0.4
+    sure = torch.full((len(ALPHABET),), 0.001)
+    start = [ALPHABET.index(" ")]
+    misled, elsewhere = sure.clone(), sure.clone()
+    misled[ALPHABET.index("w")] = elsewhere[ALPHABET.index("k")] = 1.0 - 0.001 * (len(ALPHABET) - 1)
+    assert int(vote(start, misled).argmax()) == ALPHABET.index("d")
+    assert int(vote(start, elsewhere).argmax()) == ALPHABET.index("k")
+    assert float(vote(start, misled).sum()) == pytest.approx(1.0)
+    # a shot of another question decides nothing
+    assert shots.mixer(query, "How many wheels does it have?").weight == 0.0
+
+
+def test_of_few_shots_the_mean_votes_too() -> None:
+    """Two shots on either side of the query, and one of another answer that is a little nearer than each."""
+    keys = [unit(1.0, 0.8, 0.0), unit(1.0, -0.8, 0.0), unit(1.0, 0.0, 0.7)]
+    answers, query = ["dax", "dax", "wug"], unit(1.0, 0.0, 0.0)
+    both = replace(SETTINGS, means=True)
+    shots = ShotMemory.build(torch.stack(keys), [WHAT] * 3, answers, Letters(), both)
+    alone = ShotMemory.build(torch.stack(keys), [WHAT] * 3, answers, Letters(), SETTINGS)
+    start = [ALPHABET.index(" ")]
+    found = {name: one.mixer(query, WHAT)(start, uniform()) for name, one in (("means", shots), ("", alone))}
+    dax, wug = ALPHABET.index("d"), ALPHABET.index("w")
+    assert found[""][wug] > found[""][dax]
+    assert found["means"][dax] > found["means"][wug]
+    near = float(keys[2] @ query)
+    vote = [(math.exp(-20 * (1 - float(keys[0] @ query))) + 1.0) / 2, math.exp(-20 * (1 - near))]
+    assert float(found["means"][dax] / found["means"][wug]) == pytest.approx(vote[0] / vote[1], rel=1e-4)
+    told = shots.explain(query, WHAT)
+    assert sum(one.weight for one in told) == pytest.approx(1.0, abs=0.01)
+
+
 def test_the_mixture_is_the_formula_by_hand() -> None:
     shots = memory([unit(1.0, 0.0), unit(0.6, 0.8), unit(0.0, 1.0)], ["dax", "dax", "wug"])
     vote = shots.mixer(unit(0.8, -0.6), WHAT)
@@ -60,8 +98,9 @@ def test_the_mixture_is_the_formula_by_hand() -> None:
     dax, wug = (votes[0.8] + votes[0.0]) / 2, votes[-0.6]
     weight = torch.sigmoid(torch.tensor(20.0 * (0.8 - 0.6)))
     expected = uniform() * (1 - weight)
-    expected[ALPHABET.index("d")] += weight * dax / (dax + wug)
-    expected[ALPHABET.index("w")] += weight * wug / (dax + wug)
+    answers = [ALPHABET.index("d"), ALPHABET.index("w")]
+    theirs = expected[answers].sum()  # what the core gives to answers of shots is shared among them
+    expected[answers] = (theirs + weight) * torch.stack([dax, wug]) / (dax + wug)
     torch.testing.assert_close(mixed, expected)
     assert vote.weight == pytest.approx(float(weight))
 

@@ -63,7 +63,7 @@ def material(n: int = 45, m: int = 30, spread: float = 1.0, ask: bool = False) -
 @pytest.mark.parametrize("ask", [False, True])
 def test_the_votes_are_those_of_the_memory(power: float, ask: bool) -> None:
     made = material(20, 8, ask=ask)
-    settings = MemorySettings(beta=6.0, slope=20.0, threshold=-5.0, power=power)
+    settings = MemorySettings(beta=6.0, slope=20.0, threshold=-5.0, power=power, means=False)
     shots, queries = settings.keys(made.pooled[:, 0]), settings.keys(made.judged[:, 0])
     ballot = Ballot.of(made.train, made.validation)
     share, right = shares(mean_logs(queries @ shots.T, ballot, 6.0), ballot, power)

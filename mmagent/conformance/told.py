@@ -1,0 +1,66 @@
+"""What no modality must have, checked where it has it; and what an input costs, told and not judged."""
+
+from __future__ import annotations
+
+from mmagent.conformance.check import Skipped, demand
+from mmagent.conformance.subject import Subject
+from mmagent.profile import ASPECTS, Profile
+
+__all__ = ["augmentation", "cost", "profile"]
+
+
+def augmentation(subject: Subject) -> str:
+    """vary gives values that can be encoded, the same for the same seed and others for others."""
+    reader = subject.reader
+    vary = getattr(reader, "vary", None)
+    if vary is None:
+        raise Skipped("the reader has no `vary`, so --augment changes nothing for it.")
+    raw = subject.raws[0]
+    before = reader.fingerprint(raw)
+    prints = [reader.fingerprint(vary(raw, seed)) for seed in (1, 1, 2, 3)]
+    demand(prints[0] == prints[1], "`vary` with the same seed gives another value.")
+    demand(len(set(prints)) > 1, "`vary` gives the same value for every seed.")
+    demand(reader.fingerprint(raw) == before, "`vary` changes the value it was given.")
+    demand(
+        subject.encoder.encode([vary(raw, 1)]).pooled.isfinite().all(),
+        "what `vary` gives has features that are NaN.",
+    )
+    return f"{len(set(prints))} values of 3 seeds"
+
+
+def profile(subject: Subject) -> str:
+    """profile says in one line what an input is, and something of every aspect."""
+    make = getattr(subject.reader, "profile", None)
+    if make is None:
+        raise Skipped("the reader has no `profile`, so mmagent inspect shows what `describe` says.")
+    for raw in subject.raws:
+        found = make(raw)
+        demand(
+            isinstance(found, Profile),
+            f"`profile` gives a {type(found).__name__}, not a mmagent.profile.Profile.",
+        )
+        demand(
+            found.summary.strip() and "\n" not in found.summary, "the summary of a profile must be one line."
+        )
+        lost = [heading for key, heading in ASPECTS.items() if not found.aspects.get(key)]
+        demand(not lost, f"the profile tells nothing about {lost[0] if lost else ''}.")
+    if found.draw is None:
+        return found.summary
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return f"{found.summary}; not drawn, for want of matplotlib"
+    figure = Figure()
+    found.draw(figure)
+    demand(figure.axes, "`draw` of the profile draws no axes.")
+    return f"{found.summary}; drawn"
+
+
+def cost(subject: Subject) -> str:
+    """Time for an input, alone and in a batch, and memory over the loaded encoder, in its own process."""
+    found = subject.probe
+    return (
+        f"read {1e3 * found['read']:.1f} ms, encoded {1e3 * found['single']:.1f} ms alone and "
+        f"{1e3 * found['batched']:.1f} ms in a batch of {found['batch']}; "
+        f"{found['memory'] / 2**20:.0f} MiB more at its peak"
+    )

@@ -1,0 +1,302 @@
+"""A modality that keeps its promises passes every check; one that breaks a promise fails that check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmagent import conformance
+from mmagent.conformance import CHECKS, Outcome, Subject, run_check, subject_of
+from mmagent.errors import UserError
+from mmagent.modality import Features
+from mmagent.plugins import load_plugins
+from mmagent_cli.app import main
+
+CALLS = iter(range(10**6))
+
+
+@pytest.fixture
+def subject(thermal: Path) -> Subject:
+    return subject_of("thermal", load_plugins())
+
+
+def outcome(name: str, subject: Subject) -> Outcome:
+    """What comes of the check of this name."""
+    return run_check(next(check for check in CHECKS if check.name == name), subject)
+
+
+def encoding(change: Callable[[Features, list[Any]], Features]) -> tuple[str, Callable[..., Any]]:
+    """A fault in the encoder: what it gives is changed."""
+
+    def fault(original: Any) -> Any:
+        return lambda self, batch: change(original(self, batch), list(batch))
+
+    return "encoder:encode", fault
+
+
+def reading(change: Callable[..., Any]) -> Callable[[Any], Any]:
+    """A fault in a method of the reader: `change` takes what it gives, and its arguments."""
+    return lambda original: lambda self, *given: change(original(self, *given), *given)
+
+
+def padded(found: Features, _: list[Any]) -> Features:
+    """Zeros that stand in the mean: the usual mistake."""
+    n = len(found.pooled)
+    return Features(found.values, found.mask, found.pooled / n)
+
+
+def raising(error: type[Exception]) -> Callable[[Any], Any]:
+    def fault(original: Any) -> Any:
+        def load(self: Any, source: object) -> Any:
+            try:
+                return original(self, source)
+            except UserError as told:
+                raise error(str(told)) from told
+
+        return load
+
+    return fault
+
+
+def saying(text: str) -> Callable[[Any], Any]:
+    def fault(original: Any) -> Any:
+        def load(self: Any, source: object) -> Any:
+            try:
+                return original(self, source)
+            except UserError as told:
+                raise UserError(text) from told
+
+        return load
+
+    return fault
+
+
+# Which check fails, what is changed in the plugin and how, and words of the sentence that tells it.
+FAULTS = {
+    "raises what it likes": (
+        "wrong files refused",
+        "reader:load",
+        raising(ValueError),
+        "must raise UserError",
+    ),
+    "a sentence of one word": ("wrong files refused", "reader:load", saying("wrong"), "whole sentences"),
+    "two lines": ("wrong files refused", "reader:load", saying("It is wrong.\nSo."), "must be one line"),
+    "does not name the file": (
+        "wrong files refused",
+        "reader:load",
+        saying("It is wrong. Give another."),
+        "does not name the file",
+    ),
+    "broken file, odd error": (
+        "broken files refused",
+        "reader:load",
+        raising(KeyError),
+        "must raise UserError",
+    ),
+    "two lines of description": (
+        "described and told apart",
+        "reader:describe",
+        reading(lambda told, raw: told + "\nmore"),
+        "one line",
+    ),
+    "one fingerprint for all": (
+        "described and told apart",
+        "reader:fingerprint",
+        reading(lambda told, raw: "0" * 64),
+        "the same for all",
+    ),
+    "fingerprint by hash()": (
+        "described and told apart",
+        "reader:fingerprint",
+        reading(lambda told, raw: hex(hash(told))),
+        "64 hexadecimal",
+    ),
+    "another width": (
+        "shapes and masks",
+        *encoding(lambda f, _: Features(f.values, f.mask, f.pooled[:, :-1])),
+        "pooled is",
+    ),
+    "another dtype": (
+        "shapes and masks",
+        *encoding(lambda f, _: Features(f.values.double(), f.mask, f.pooled)),
+        "not float32",
+    ),
+    "not a number": (
+        "shapes and masks",
+        *encoding(lambda f, _: Features(f.values, f.mask, f.pooled / 0)),
+        "NaN",
+    ),
+    "masked, not zero": (
+        "shapes and masks",
+        *encoding(lambda f, _: Features(f.values + 1, f.mask.clone().fill_(False), f.pooled)),
+        "no real feature",
+    ),
+    "nothing to learn": (
+        "shapes and masks",
+        *encoding(lambda f, _: Features(f.values, f.mask, torch.ones_like(f.pooled))),
+        "nothing can be learnt",
+    ),
+    "not frozen": (
+        "shapes and masks",
+        *encoding(lambda f, _: Features(f.values, f.mask, f.pooled.requires_grad_())),
+        "not frozen",
+    ),
+    "depends on the batch": ("batched equals single", *encoding(padded), "differ from those alone"),
+    "random": (
+        "deterministic",
+        *encoding(lambda f, _: Features(f.values, f.mask, f.pooled + next(CALLS))),
+        "other features for the same inputs",
+    ),
+    "16 bits out": (
+        "dtypes",
+        *encoding(lambda f, _: Features(f.values, f.mask, f.pooled.bfloat16())),
+        "not float32",
+    ),
+    "counts the missing": (
+        "invariances",
+        *encoding(lambda f, batch: Features(f.values, f.mask, f.pooled + len(batch[0]))),
+        "missing values at the end",
+    ),
+    "inference mode": (
+        "gradient reaches the adapter",
+        "encoder:encode",
+        lambda original: torch.inference_mode()(original),
+        "Inference tensors",
+    ),
+}
+
+
+@pytest.fixture
+def broken(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change one method of the plugin."""
+
+    def change(where: str, fault: Callable[[Any], Any]) -> None:
+        import mmagent_thermal.encoder
+        import mmagent_thermal.reader
+
+        owners = {
+            "reader": mmagent_thermal.reader.ThermalReader,
+            "encoder": mmagent_thermal.encoder.ThermalEncoder,
+        }
+        module, _, method = where.partition(":")
+        monkeypatch.setattr(owners[module], method, fault(getattr(owners[module], method)))
+
+    return change
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_broken_promise_is_told(name: str, subject: Subject, broken: Callable[..., None]) -> None:
+    check, where, fault, words = FAULTS[name]
+    broken(where, fault)
+    found = outcome(check, subject)
+    assert found.state == "fail", found
+    assert words in found.told
+
+
+def test_a_heavy_import_is_told(thermal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = thermal / "mmagent_thermal" / "__init__.py"
+    text = file.read_text()
+    try:
+        file.write_text(text.replace("from pathlib", "import numpy as np\nfrom pathlib"))
+        found = outcome("light import", subject_of("thermal", load_plugins()))
+    finally:
+        file.write_text(text)
+    assert (found.state, "imports numpy" in found.told) == ("fail", True)
+
+
+@pytest.mark.parametrize(
+    ("sniff", "words"),
+    [
+        (lambda head: True, "an empty file"),
+        (lambda head: bool(head), "random bytes"),
+        (lambda head: head.startswith(b"\x93") or None, "True or False"),
+        (lambda head: head[10] == 3, "IndexError"),
+    ],
+)
+def test_a_sniff_that_takes_all_or_raises_is_told(
+    sniff: Callable[[bytes], Any], words: str, subject: Subject
+) -> None:
+    object.__setattr__(subject.modality, "sniff", sniff)
+    found = outcome("declared well", subject)
+    assert found.state == "fail"
+    assert words in found.told
+
+
+def test_what_is_declared_is_what_is_tried(subject: Subject) -> None:
+    wrong = {"noise": lambda raw, seed: raw + np.random.default_rng(seed).normal(size=raw.shape)}
+    found = outcome("invariances", subject_of("thermal", subject.plugins, invariances=wrong))
+    assert found.state == "fail"
+    assert found.told.startswith("noise: features of sample 0 change by")
+
+
+def test_without_inputs_checks_are_skipped_with_a_reason(
+    subject: Subject, broken: Callable[..., None]
+) -> None:
+    broken("reader:samples", lambda original: None)
+    found = outcome("shapes and masks", subject)
+    assert (found.state, "give --file" in found.told) == ("skipped", True)
+    assert outcome("declared well", subject).state == "pass"
+
+
+def test_all_checks_of_the_command_pass_on_a_new_plugin(
+    thermal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "one.npy", np.random.default_rng(0).normal(size=(9, 7)))
+    (tmp_path / "two.csv").write_text("\n".join(f"{at},{at**2}" for at in range(12)))
+    files = ("--file", str(tmp_path / "one.npy"), "--file", str(tmp_path / "two.csv"))
+    assert main(["plugins", "check", "thermal", *files]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "thermal: 17 passed, 0 failed, 3 skipped"
+    for check in CHECKS:
+        assert check.name in out
+    assert "MiB more at its peak" in out
+
+
+def test_a_failure_is_exit_code_1(
+    thermal: Path,
+    broken: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(conformance, "CHECKS", [one for one in CHECKS if one.name == "wrong files refused"])
+    assert main(["plugins", "check", "thermal", "--json"]) == 0
+    broken("reader:load", raising(ValueError))
+    capsys.readouterr()
+    assert main(["plugins", "check", "thermal", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["failed"], told["checks"][0]["state"]) == (1, "fail")
+
+
+def test_what_is_not_there_is_one_line(thermal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["thermel"], "Did you mean 'thermal'?"),
+        (["adapters"], "It brings none."),
+        (["thermal", "--file", "nowhere.npy"], "there is no file nowhere.npy"),
+    ):
+        assert main(["plugins", "check", *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_plugin_that_is_out_says_why(thermal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = thermal / "mmagent_thermal" / "__init__.py"
+    text = file.read_text()
+    try:
+        file.write_text("import nothing_of_that_name\n")
+        assert main(["plugins", "check", "thermal"]) == 2
+    finally:
+        file.write_text(text)
+    assert "nothing_of_that_name" in capsys.readouterr().err
+
+
+def test_the_listing_is_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins"]) == 0
+    assert capsys.readouterr().out.startswith("plugin ")
+    assert main(["plugins", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["plugins"]
+    assert next(row["module"] for row in rows if row["name"] == "image") == "mmagent_image"
