@@ -43,10 +43,10 @@ def asked_of(media: Media, question: str | None, modalities: Mapping[str, Modali
 
 
 def requests_asked(requests: Sequence[Request], modalities: Mapping[str, Modality]) -> list[Request]:
-    """Requests whose media, and those of their shots, come with what is asked of them where a modality looks.
+    """Requests with what is asked beside their media, and their shots', where a modality looks so.
 
-    A shot is seen in the light of its own question; one without answers whatever is asked. Shots that requests
-    share stay shared.
+    A shot is seen in the light of its own question; one without answers whatever is asked. Shots that
+    requests share stay shared.
     """
     looking = {name for name, one in modalities.items() if one.asked}
     shared: dict[tuple[int, str | None], Sequence[Shot]] = {}

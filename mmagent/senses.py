@@ -290,9 +290,10 @@ class Senses:
         sense = self._wake(modality)
         made: dict[str, Percept | UserError] = {}
         with torch.no_grad():
-            if self._store is None or not self._stores(modality):
+            if not self._stores(modality):
                 names, features = list(inputs), sense.encoder.encode(list(inputs.values()))
             else:
+                assert self._store is not None
                 from mmagent.feature_cache.encode import joined
                 from mmagent.feature_store import features_through
 
@@ -313,9 +314,8 @@ class Senses:
 
     def _told(self, modality: str, inputs: Mapping[str, Any], features: Features) -> Iterator[Percept]:
         """What an encoder tells of raw values, by their content, as soft tokens."""
-        import torch
-
         from mmagent.core import Soft
+        from mmagent.telling import as_soft_tokens
 
         sense = self._wake(modality)
         told = cast("TellingEncoder", sense.encoder).tell(list(inputs.values()))
@@ -323,11 +323,8 @@ class Senses:
         for at, (key, words) in enumerate(zip(inputs, told, strict=True)):
             soft = None
             if words and self._spell is not None:
-                spelt = self._spell(f" {words}")  # (n, d_core)
-                if sense.adapter is not None:
-                    there = torch.ones(1, len(spelt), dtype=torch.bool, device=spelt.device)
-                    spelt = sense.adapter(spelt[None], there, spelt[None])[0]
-                soft = Soft(spelt.clone(), f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}:{words}")
+                name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}:{words}"
+                soft = Soft(as_soft_tokens(words, self._spell, sense.adapter), name)
             yield Percept(modality, key, pooled[at].clone(), soft)
 
     def _adapted(self, modality: str, keys: Sequence[str], features: Features) -> Iterator[Percept]:

@@ -80,7 +80,8 @@ class TableEncoder:
     def encode(self, batch: Sequence[Table | AskedTable]) -> Features:
         """values (B, n, d_encoder): a vector for each row of an even sample; pooled (B, d_encoder).
 
-        pooled holds the mean of the sample's row vectors, the names, statistics of all rows, and the question.
+        pooled holds the mean of the sample's row vectors, the names, statistics of all rows, and the
+        question.
         """
         return _stacked([self._one(*apart(raw)) for raw in batch], self.d_encoder, self.device)
 

@@ -1,9 +1,10 @@
-"""A sense that listens: an input becomes what is asked of it, and equal questions share the work."""
+"""A sense that knows what is asked: an input becomes what is asked of it, equal questions share the work."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from mmagent.agent import Agent, Request, Shot
+from mmagent.asked import Asked
 from mmagent.bundle import Bundle
 from mmagent.core import Soft
 from mmagent.errors import UserError
@@ -22,23 +24,30 @@ from mmagent.plugins import Plugins, load_plugins
 NOTE = b"NOTE\n"
 
 
+@dataclass(frozen=True)
+class Note:
+    """A text and what is asked of it."""
+
+    text: str
+    question: str | None = None
+
+
 class NoteReader:
-    """Reads a text; counts how often."""
+    """Reads a text; keeps what was asked."""
 
-    loads = 0
-
-    def load(self, source: object) -> str:
-        NoteReader.loads += 1
+    def load(self, source: object) -> Note:
+        if isinstance(source, Asked):
+            return replace(self.load(source.source), question=" ".join(source.question.split()))
         path = Path(str(source))
         if not path.is_file():
             raise UserError(f"there is no file {path}.")
-        return path.read_text().removeprefix(NOTE.decode())
+        return Note(path.read_text().removeprefix(NOTE.decode()))
 
-    def describe(self, raw: str) -> str:
-        return f"note of {len(raw)}"
+    def describe(self, raw: Note) -> str:
+        return f"note of {len(raw.text)}"
 
-    def fingerprint(self, raw: str) -> str:
-        return hashlib.sha256(raw.encode()).hexdigest()
+    def fingerprint(self, raw: Note) -> str:
+        return hashlib.sha256(f"{raw.text}\n{raw.question}".encode()).hexdigest()
 
     def load_encoder(self, location: str, **options: Any) -> NoteEncoder:
         return NoteEncoder()
@@ -49,20 +58,19 @@ class NoteEncoder:
 
     d_encoder = 2
     id = "notes"
-    looked: ClassVar[list[tuple[str, str | None]]] = []
+    looked: ClassVar[list[Note]] = []
 
-    def encode(self, batch: Sequence[str]) -> Features:
-        return self.encode_asked(batch, [None] * len(batch))
-
-    def encode_asked(self, batch: Sequence[str], questions: Sequence[str | None]) -> Features:
-        NoteEncoder.looked += zip(batch, questions, strict=True)
-        sizes = [(len(raw), len(asked or "")) for raw, asked in zip(batch, questions, strict=True)]
+    def encode(self, batch: Sequence[Note]) -> Features:
+        NoteEncoder.looked += batch
+        sizes = [(len(raw.text), len(raw.question or "")) for raw in batch]
         pooled = torch.tensor(sizes, dtype=torch.float32)
-        words = tuple(
-            " ".join(word for word in raw.split() if q is None or word in q.split())
-            for raw, q in zip(batch, questions, strict=True)
-        )
-        return Features(pooled[:, None], torch.ones(len(batch), 1, dtype=torch.bool), pooled, words)
+        return Features(pooled[:, None], torch.ones(len(batch), 1, dtype=torch.bool), pooled)
+
+    def tell(self, batch: Sequence[Note]) -> Sequence[str]:
+        return [
+            " ".join(word for word in raw.text.split() if not raw.question or word in raw.question.split())
+            for raw in batch
+        ]
 
 
 class NotePlugins(Plugins):
@@ -72,7 +80,9 @@ class NotePlugins(Plugins):
         super().__init__()
         self._found = load_plugins()
         self.adapters.update(self._found.adapters)
-        self.modalities["note"] = Modality("note", "for tests", "here:note", (".note",), self._sniff)
+        self.modalities["note"] = Modality(
+            "note", "for tests", "here:note", (".note",), self._sniff, asked=True
+        )
 
     @staticmethod
     def _sniff(head: bytes) -> bool:
@@ -102,7 +112,6 @@ def note(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def counted() -> Iterator[None]:
-    NoteReader.loads = 0
     NoteEncoder.looked.clear()
     return
 
@@ -126,7 +135,7 @@ def test_another_question_finds_other_words(listener: Agent, note: Path) -> None
     both = soft_of(listener, Request(None, {"note": [note]}))
     assert red.key != cup.key != both.key
     assert len(both) > max(len(red), len(cup))
-    assert listener.prefix("note", note, "cup ?").key == cup.key
+    assert listener.prefix("note", Asked(note, "cup ?")).key == cup.key
 
 
 def test_equal_questions_share_the_work(listener: Agent, note: Path, tmp_path: Path) -> None:
@@ -138,11 +147,6 @@ def test_equal_questions_share_the_work(listener: Agent, note: Path, tmp_path: P
     together = [listener.read_many(asked)[at].prompt for at in range(6)]
     assert [next(p.key for p in prompt if isinstance(p, Soft)) for prompt in together] == whole
     assert len(NoteEncoder.looked) == 2
-
-
-def test_many_questions_about_one_file_read_it_once(listener: Agent, note: Path) -> None:
-    listener.read_many([Request(f"red {number} ?", {"note": [note]}) for number in range(20)])
-    assert (NoteReader.loads, len(NoteEncoder.looked)) == (1, 20)
 
 
 def test_a_changed_file_is_read_again(listener: Agent, note: Path) -> None:
@@ -163,7 +167,7 @@ def test_a_shot_is_seen_in_the_light_of_its_own_question(listener: Agent, note: 
     shots = [Shot("a cup", "cup ?", {"note": [note]}), Shot("red thing", None, {"note": [note]})]
     for asked in ("red ?", "blue ?"):
         listener.read(Request(asked, {"note": [note]}, shots))
-    questions = [question for _, question in NoteEncoder.looked]
+    questions = [note.question for note in NoteEncoder.looked]
     assert sorted(map(str, questions)) == ["blue ?", "cup ?", "red ?"]
 
 
@@ -193,10 +197,14 @@ def test_training_sees_each_input_in_the_light_of_its_question(
     from mmagent.training.prepare import prepare
     from mmagent.training.settings import TrainSettings
 
-    questions = ["red ?", "is it a cup ?"] * 6
-    rows = [{"note": str(note), "question": q, "answer": q[:2]} for q in questions]
+    questions = ["red ?", "is it a cup ?", "what is red ?"]
+    rows = [
+        {"note": str(note), "question": asked, "answer": answer, "split": split}
+        for asked in questions
+        for answer, split in (("a", "train"), ("b", "train"), ("a", "validation"))
+    ]
     data = read_labelled(rows, listener.plugins.modalities)
     made = prepare(data, listener, TrainSettings(adapter="prefix"), cache=FeatureCache(tmp_path / "cache"))
-    wanted = sorted(float(len(question)) for question in questions)
-    assert sorted(made.everything().pooled[:, 1].tolist()) == wanted
-    assert len(NoteEncoder.looked) == 2
+    pooled = made.everything()["note"].pooled
+    assert sorted(pooled[:, 1].tolist()) == sorted([float(len(one)) for one in questions] * 3)
+    assert {one.question for one in NoteEncoder.looked} == set(questions)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mmagent.agent import Agent, Request
+from mmagent.asked import Asked
 from mmagent.bundle import Bundle
 from mmagent.core import Soft
 from mmagent.errors import UserError
@@ -92,10 +93,10 @@ def test_an_asker_written_and_read_answers_alike(asker: Asker, tmp_path: Path) -
     first, again = (load_encoder(str(tmp_path / "asker"), device=torch.device("cpu")) for _ in range(2))
     assert first.id == again.id != load_encoder("builtin", device=torch.device("cpu")).id
     table = TableReader().load(CAPITALS)
-    made: Any = first
-    told = made.encode_asked([table, table], ["what is the capital of Spain?", None])
-    assert told.words == ("Madrid", described(table))
-    assert torch.equal(told.pooled[0], first.encode([table]).pooled[0])
+    asked = TableReader().load(Asked(CAPITALS, "what is the capital of Spain?"))
+    for encoder in (first, again):
+        told: Any = encoder
+        assert list(told.tell([asked, table])) == ["Madrid", described(table)]
     (tmp_path / "asker" / "config.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(UserError, match="no table asker of this version"):
         load_encoder(str(tmp_path / "asker"), device=torch.device("cpu"))
