@@ -1,5 +1,8 @@
 """The table modality: rows with named, typed columns from csv, tsv, parquet and xlsx files.
 
+Of the senses that read csv, the content chooses: columns with words in them, or with names of things (an id,
+a class), are a table; columns of numbers alone are a series. `--table FILE` reads either.
+
 This module only describes; reading and encoding are imported on first use.
 """
 
@@ -14,13 +17,13 @@ from mmagent.modality import Modality
 SEPARATORS = (",", "\t", ";", "|")
 XLSX_PARTS = (b"xl/", b"[Content_Types].xml", b"docProps/", b"_rels/.rels")
 NUMBER = re.compile(r"\s*[-+]?[\d.,\s]*\d(?:[eE][-+]?\d+)?\s*")
+NO_WORDS = frozenset("nan na n/a null none inf -inf +inf infinity -infinity".split())
+THINGS = re.compile(r"(?:.*[_ ])?id|class|label|target|answer|split|name|species|category", re.IGNORECASE)
+"""Names of columns that a table of things has and a series has not."""
 
 
 def sniff(head: bytes) -> bool:
-    """Whether a file that starts with these bytes is a table: parquet, xlsx, or separated text with words.
-
-    Columns of numbers alone are a series, not a table; `--table` reads them all the same.
-    """
+    """Whether a file that starts with these bytes is a table: parquet, xlsx, or separated text of things."""
     if head.startswith(b"PAR1"):
         return True
     if head.startswith(b"PK\x03\x04"):
@@ -29,7 +32,7 @@ def sniff(head: bytes) -> bool:
 
 
 def _is_separated_text(head: bytes) -> bool:
-    """Whether one separator cuts the lines into equally many cells, some below the first line with words."""
+    """Whether one separator cuts the lines into equally many cells, and some tell of things."""
     text = _text(head)
     if text is None or text.lstrip()[:1] in ("{", "[", "<"):
         return False
@@ -42,10 +45,16 @@ def _is_separated_text(head: bytes) -> bool:
             continue
         if sum(len(row) == len(rows[0]) for row in rows) < 0.8 * len(rows):
             continue
-        body = [cell for row in rows[1:] for cell in row if cell.strip()]
-        if any(not NUMBER.fullmatch(cell) and re.search(r"[^\W\d_]{2}", cell) for cell in body):
+        named = any(THINGS.fullmatch(cell.strip().strip('"')) for cell in rows[0])
+        if named or any(_is_word(cell) for row in rows[1:] for cell in row):
             return not _reads_as_prose(rows, separator)
     return False
+
+
+def _is_word(cell: str) -> bool:
+    """Whether a cell has letters, and is no number and no sign of a missing one."""
+    plain = cell.strip().strip('"').lower()
+    return plain not in NO_WORDS and not NUMBER.fullmatch(plain) and bool(re.search(r"[^\W\d_]{2}", plain))
 
 
 def _text(head: bytes) -> str | None:
