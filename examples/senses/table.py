@@ -1,12 +1,13 @@
 """Questions to tables never seen: what an agent answers, beside its controls and who did the work.
 
-    python examples/senses/table.py --data DATA --asker ENCODER --spelling FILE --out BUNDLE
+    python examples/senses/table.py --data DATA --asker ENCODER --spelling FILE --out BUNDLE [--trees 1500]
 
 DATA is the folder of the data sets (`wtq` in it); ENCODER and FILE are what `train_table.py` and
 `train_table_spelling.py` write. The bundle is `tiny` with a sense for tables. Asked are questions made by
 templates of the dev tables (lookup, count, superlative; wordings as in fitting, and wordings kept from it)
 and WikiTableQuestions' own dev questions. Every seed draws other questions and other tables for the shuffle;
-give --asker several times for askers that were fitted with other seeds.
+give --asker several times for askers that were fitted with other seeds. --trees fits scikit-learn's models to
+the same features of the same questions as the asker (`table_trees.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from table_questions import KINDS, made_of
+from table_trees import Judges
+from train_table import questions as training_questions
 from wtq import Wtq
 
 from mmagent.agent import Agent, Request
@@ -31,6 +36,7 @@ from mmagent.evaluation.controls import derangement
 from mmagent.plugins import load_plugins
 from mmagent.tensors import read_tensors
 from mmagent_adapters.spelling import build
+from mmagent_table.asker import Candidates, candidates
 from mmagent_table.cells import is_missing
 from mmagent_table.encoders import read_asker
 from mmagent_table.reader import TableReader
@@ -38,11 +44,9 @@ from mmagent_table.table import Table
 from mmagent_table.tell import tell
 from mmagent_table.words import same_answer
 
-SYSTEMS = ("agent", "asker alone", "most frequent cell", "blind", "shuffled", "oracle", "oracle spelt")
-
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class Posed:
     """A question about a table: its row of the result, its answers."""
 
     row: str
@@ -61,6 +65,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--tables", type=int, default=120, help="dev tables that questions are made of")
     parser.add_argument("--own", type=int, default=500, help="WikiTableQuestions' own dev questions")
+    parser.add_argument(
+        "--trees", type=int, default=0, help="questions that scikit-learn's models learn from"
+    )
     given = parser.parse_args()
     data = Wtq(given.data)
     found: dict[tuple[str, str], list[float]] = {}
@@ -71,11 +78,12 @@ def main() -> None:
         asked = questions(data, given.tables, seed)
         if at < len(given.asker):  # the same questions for every seed: once for each asker
             asked += own_questions(data, given.own)
-        rights = answered(agent, asker, asked, seed)
+        judges = Judges(judged(data, seed, given.trees), seed) if given.trees else None
+        rights = answered(agent, asker, asked, seed, judges)
         for row in dict.fromkeys(one.row for one in asked):
             places = [place for place, one in enumerate(asked) if one.row == row]
             sizes[row] = len(places)
-            for system in SYSTEMS:
+            for system in rights:
                 found.setdefault((row, system), []).append(
                     float(np.mean([rights[system][p] for p in places]))
                 )
@@ -98,37 +106,44 @@ def write_bundle(out: Path, asker: Path, spelling: Path) -> Path:
     return Bundle.write(out, manifest, whole, card=tiny.card(), replace=True).path
 
 
-def questions(data: Wtq, n_tables: int, seed: int) -> list[Asked]:
+def questions(data: Wtq, n_tables: int, seed: int) -> list[Posed]:
     """Questions of every kind and either wording, made of dev tables."""
     rng, reader = random.Random(seed), TableReader()
     made = []
     names = data.tables("dev")
     for name in rng.sample(names, min(n_tables, len(names))):
         content = data.content(name)
-        table = reader.load(content)
+        table = reader.table(content)
         for kept in (False, True):
             for one in made_of(table, rng, kept=kept):
                 row = f"{one.kind}, {'wordings kept for testing' if kept else 'wordings of fitting'}"
-                made.append(Asked(row, content, one.question, [one.answer]))
+                made.append(Posed(row, content, one.question, [one.answer]))
     order = [
         f"{kind}, {form}" for kind in KINDS for form in ("wordings of fitting", "wordings kept for testing")
     ]
     return sorted(made, key=lambda one: order.index(one.row))
 
 
-def own_questions(data: Wtq, n: int) -> list[Asked]:
+def own_questions(data: Wtq, n: int) -> list[Posed]:
     """WikiTableQuestions' dev questions as they are."""
     rows = data.questions("dev")[:n]
     return [
-        Asked("WikiTableQuestions dev", data.content(row["table"]), row["question"], row["answers"])
+        Posed("WikiTableQuestions dev", data.content(row["table"]), row["question"], row["answers"])
         for row in rows
     ]
 
 
-def answered(agent: Agent, place: Path, asked: Sequence[Asked], seed: int) -> dict[str, list[bool]]:
+def judged(data: Wtq, seed: int, most: int) -> list[tuple[Candidates, np.ndarray[Any, Any]]]:
+    """Training questions with the candidates that answer them, for scikit-learn's models."""
+    return [(found, right) for _, found, right in training_questions(data, seed, most) if right.any()]
+
+
+def answered(
+    agent: Agent, place: Path, asked: Sequence[Posed], seed: int, judges: Judges | None
+) -> dict[str, list[bool]]:
     """Which questions each system answers right."""
     asker, reader = read_asker(place), TableReader()
-    tables: dict[bytes, Table] = {one.table: reader.load(one.table) for one in asked}
+    tables: dict[bytes, Table] = {one.table: reader.table(one.table) for one in asked}
     swapped = derangement([one.answers[0] for one in asked], [one.table for one in asked], seed)
 
     def judge(texts: Sequence[str]) -> list[bool]:
@@ -146,6 +161,10 @@ def answered(agent: Agent, place: Path, asked: Sequence[Asked], seed: int) -> di
     rights = {"agent": generated(lambda at: Request(asked[at].question, {"table": [asked[at].table]}))}
     print(f"{1000 * (time.perf_counter() - begun) / len(asked):.0f} ms a question", flush=True)
     rights["asker alone"] = judge([tell(tables[one.table], one.question, asker).words for one in asked])
+    for name in judges.models if judges is not None else ():
+        assert judges is not None
+        best = [judges.best(name, candidates(one.question, tables[one.table].grid)) for one in asked]
+        rights[name] = judge([", ".join(program.said) for program in best])
     rights["most frequent cell"] = judge([most_frequent(tables[one.table]) for one in asked])
     rights["blind"] = generated(lambda at: Request(asked[at].question))
     rights["shuffled"] = generated(
@@ -158,20 +177,19 @@ def answered(agent: Agent, place: Path, asked: Sequence[Asked], seed: int) -> di
     return rights
 
 
-def spelt(agent: Agent, asked: Sequence[Asked]) -> list[str]:
+def spelt(agent: Agent, asked: Sequence[Posed]) -> list[str]:
     """What the core says where the right cells are told it as the sense tells its own."""
     import torch
 
     from mmagent.core import Soft
     from mmagent.core.assemble import spell
+    from mmagent.telling import as_soft_tokens
 
-    plugins = load_plugins()
-    adapter = agent.bundle.load_adapter("table", plugins, 0, agent.core.d_core)
+    adapter = agent.bundle.load_adapter("table", load_plugins(), 0, agent.core.d_core)
     prompts = []
     for one in asked:
-        words = spell(agent.core, f" {', '.join(one.answers)}")[None]
         with torch.no_grad():
-            soft = adapter(words, torch.ones(1, words.shape[1], dtype=torch.bool), words)[0]
+            soft = as_soft_tokens(", ".join(one.answers), partial(spell, agent.core), adapter)
         prompts.append(agent.compose(Request(one.question), "table", [Soft.of(soft)]).prompt)
     said = []
     for at in range(0, len(prompts), 64):
@@ -193,10 +211,11 @@ def is_right(said: str, wanted: Sequence[str]) -> bool:
 
 def printed(found: dict[tuple[str, str], list[float]], sizes: dict[str, int]) -> list[str]:
     """Markdown: a row for each kind of question, per cent right, the mean and every seed."""
-    lines = [f"| questions | n | {' | '.join(SYSTEMS)} |", f"|---|---|{'---|' * len(SYSTEMS)}"]
+    systems = list(dict.fromkeys(system for _, system in found))
+    lines = [f"| questions | n | {' | '.join(systems)} |", f"|---|---|{'---|' * len(systems)}"]
     for row, n in sizes.items():
         cells = []
-        for system in SYSTEMS:
+        for system in systems:
             values = [100 * value for value in found[row, system]]
             seeds = f" ({', '.join(f'{value:.0f}' for value in values)})" if len(values) > 1 else ""
             cells.append(f"{np.mean(values):.1f}{seeds}")

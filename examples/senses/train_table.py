@@ -24,7 +24,6 @@ from wtq import Wtq
 
 from mmagent_table.asker import ANSWER_KINDS, N_FEATURES, Asker, Candidates, candidates
 from mmagent_table.encoders import write_asker
-from mmagent_table.match import Grid
 from mmagent_table.programs import OPERATIONS
 from mmagent_table.reader import TableReader
 from mmagent_table.words import same_answer
@@ -84,11 +83,10 @@ def questions(data: Wtq, seed: int, most: int) -> list[tuple[str, Candidates, np
         by_table.setdefault(row["table"], []).append((row["question"], row["answers"]))
     made = []
     for name, asked in by_table.items():
-        table = reader.load(data.content(name))
-        grid = Grid(table.names, table.summary.columns, list(table.rows()))
+        table = reader.table(data.content(name))
         own = [(one.question, [one.answer]) for one in made_of(table, rng, kept=False)]
         for question, answer in [*asked, *own]:
-            found = candidates(question, grid)
+            found = candidates(question, table.grid)
             right = np.array([same_answer(one.said, answer) for one in found.programs], dtype=bool)
             made.append((name, found, right))
     return made

@@ -45,11 +45,12 @@ class TableReader:
         for what is missing, unreadable, damaged or no table.
         """
         if not isinstance(source, Asked):
-            return self._table(source)
-        table, question = self._table(source.source), " ".join(source.question.split())
+            return self.table(source)
+        table, question = self.table(source.source), " ".join(source.question.split())
         return AskedTable(table, question) if question else table
 
-    def _table(self, source: object) -> Table:
+    def table(self, source: object) -> Table:
+        """The table of a source that nothing is asked of. Raises `UserError` as `load` does."""
         name = _name(source)
         if name is None or self._last is None or self._last[0] != name:
             table = _read_any(source)

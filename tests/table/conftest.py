@@ -39,7 +39,7 @@ def invent(seed: int) -> Table:
         {thing: name, group: rng.choice(groups), one: rng.randrange(1000), other: rng.randrange(10**5) / 10}
         for name in sorted(names)
     ]
-    return TableReader().load(rows)
+    return TableReader().table(rows)
 
 
 @pytest.fixture(scope="session")

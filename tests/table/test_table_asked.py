@@ -46,7 +46,7 @@ Spain,Madrid,48,1479
     ],
 )
 def test_lookups_superlatives_and_counts(asker: Asker, question: str, answer: str) -> None:
-    assert tell(TableReader().load(CAPITALS), question, asker).words == answer
+    assert tell(TableReader().table(CAPITALS), question, asker).words == answer
 
 
 def test_unseen_tables_are_answered_far_above_the_most_frequent_cell(
@@ -76,14 +76,14 @@ def test_a_long_table_is_asked_by_the_rows_that_matter(asker: Asker, tmp_path: P
         for at in range(20_000):
             country = "Nowhere" if at % 1000 == 7 else f"land{rng.randrange(50)}"
             stream.write(f"town{at},{country},{rng.randrange(10**6) if at != 12_345 else 7 * 10**6}\n")
-    table = TableReader().load(file)
+    table = TableReader().table(file)
     assert tell(table, "what is the country of town15007?", asker).words == "Nowhere"
     assert tell(table, "how many have a country of Nowhere?", asker).words == "20"
     assert tell(table, "which city has the highest height?", asker).words == "town12345"
 
 
 def test_without_a_question_a_table_is_described(asker: Asker) -> None:
-    table = TableReader().load(CAPITALS)
+    table = TableReader().table(CAPITALS)
     assert described(table) == "a table of 6 rows with country, capital, people (million) and founded"
     assert tell(table, None, asker).words == described(table)
 
@@ -92,7 +92,7 @@ def test_an_asker_written_and_read_answers_alike(asker: Asker, tmp_path: Path) -
     write_asker(tmp_path / "asker", asker)
     first, again = (load_encoder(str(tmp_path / "asker"), device=torch.device("cpu")) for _ in range(2))
     assert first.id == again.id != load_encoder("builtin", device=torch.device("cpu")).id
-    table = TableReader().load(CAPITALS)
+    table = TableReader().table(CAPITALS)
     asked = TableReader().load(Asked(CAPITALS, "what is the capital of Spain?"))
     for encoder in (first, again):
         told: Any = encoder
