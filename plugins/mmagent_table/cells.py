@@ -39,6 +39,7 @@ _NUMBER = re.compile(
     r"(?P<after>%|‰|/?[a-zµ°º$€£¥\"″′'][a-zµ°º²³/$€£¥.\"″′'·*^-]{0,11}[0-9]?(?:\s[a-z²³/]{1,8})?)?\s*$",
     re.IGNORECASE,
 )
+_DIGIT = re.compile(r"\d")
 _NOTE = re.compile(r"\s*(?:\[[^\]]{1,12}\]|\((?:[^()]{0,40})\)|[*†‡])\s*$")
 _ORDINAL = re.compile(r"^(\d+)(?:st|nd|rd|th)$", re.IGNORECASE)
 _ISO = re.compile(
@@ -100,7 +101,7 @@ def as_number(cell: str) -> Number | None:
     text = cell.strip()
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return Number(float(text), "")
-    if not text or len(text) > 48 or not any(c.isdigit() for c in text):
+    if not text or len(text) > 48 or _DIGIT.search(text) is None:
         return None
     found = _NUMBER.match(text) or _NUMBER.match(_NOTE.sub("", text))
     if found is None:
@@ -130,8 +131,10 @@ def as_date(cell: str) -> float | None:
     Read are 2024-03-01, 1.3.2024, 3/1/2024 (month first unless that cannot be), 1 March 2024, Mar 1, 2024 and
     March 2024; a date without a year lies in 1900.
     """
+    if _DIGIT.search(cell) is None:
+        return None
     text = _WEEKDAY.sub("", _NOTE.sub("", cell.strip()))
-    if not 5 <= len(text) <= 32 or not any(c.isdigit() for c in text):
+    if not 5 <= len(text) <= 32:
         return None
     try:
         if found := _ISO.match(text):
@@ -152,7 +155,7 @@ def as_date(cell: str) -> float | None:
 
 def as_bool(cell: str) -> bool | None:
     """True or False for yes, no, true, false and their first letters; None for others (also 0 and 1)."""
-    return BOOLS.get(cell.strip().lower())
+    return BOOLS.get(cell.strip().lower()) if len(cell) < 9 else None
 
 
 def _numeric(first: int, separator: str, second: int, last: int, width: int) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -181,7 +180,7 @@ class _Moments:
         self.mean = self._square = 0.0
         self.low, self.high = math.inf, -math.inf
         self.sample: list[float] = []
-        self._rng = random.Random(0)
+        self._rng = np.random.default_rng(0)
 
     @property
     def std(self) -> float:
@@ -205,11 +204,11 @@ class _Moments:
     def _draw(self, numbers: np.ndarray[Any, Any]) -> None:
         free = SAMPLE - len(self.sample)
         self.sample += numbers[:free].tolist()
-        total = self.n + max(free, 0)
-        for at, value in enumerate(numbers[max(free, 0) :].tolist() if free < len(numbers) else [], start=1):
-            place = self._rng.randrange(total + at)
-            if place < SAMPLE:
-                self.sample[place] = value
+        rest = numbers[free:]
+        seen = self.n + free + 1 + np.arange(len(rest))  # numbers so far, each included
+        places = self._rng.integers(0, seen) if len(rest) else seen
+        for at in np.flatnonzero(places < SAMPLE).tolist():
+            self.sample[places[at]] = float(rest[at])
 
 
 def value_of(cell: str, kind: str) -> float | None:

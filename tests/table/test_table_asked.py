@@ -18,8 +18,9 @@ from mmagent.bundle import Bundle
 from mmagent.core import Soft
 from mmagent.errors import UserError
 from mmagent_table.asker import Asker
-from mmagent_table.encoders import load_encoder, write_asker
+from mmagent_table.encoders import D_ASKED, load_encoder, write_asker
 from mmagent_table.reader import TableReader
+from mmagent_table.separated import read_separated
 from mmagent_table.table import Table
 from mmagent_table.tell import described, tell
 from mmagent_table.words import same_answer, stems
@@ -132,6 +133,37 @@ def test_an_agent_hears_the_cells_that_answer(
         )  # an untrained one leaves words as they are
     answer = agent.ask("what is the capital of Spain?", table=CAPITALS, max_tokens=4)
     assert answer.prompt_tokens > len(agent.core.tokens.follow(str(after)))
+
+
+def test_a_table_asked_about_several_times_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[object] = []
+    monkeypatch.setattr(
+        "mmagent_table.reader.read_separated", lambda *of: reads.append(of) or read_separated(*of)
+    )
+    file = tmp_path / "towns.csv"
+    file.write_bytes(CAPITALS)
+    reader = TableReader()
+    asked = [
+        reader.load(Asked(file, question)) for question in ("what of Chad?", "what  of Chad?", "and Spain?")
+    ]
+    assert len(reads) == 1
+    one, same, other = (reader.fingerprint(raw) for raw in asked)
+    assert one == same != other != reader.fingerprint(reader.load(file))
+    file.write_bytes(CAPITALS.replace(b"Abuja", b"Lagos"))
+    assert reader.fingerprint(reader.load(Asked(file, "what of Chad?"))) != one
+    assert len(reads) == 2
+
+
+def test_the_question_is_in_the_features() -> None:
+    reader, encoder = TableReader(), load_encoder("builtin", device=torch.device("cpu"))
+    sources = [CAPITALS, Asked(CAPITALS, "what is the capital of France?"), Asked(CAPITALS, "is it red?")]
+    silent, known, strange = encoder.encode([reader.load(source) for source in sources]).pooled
+    assert not silent[-D_ASKED:].any()
+    assert torch.equal(silent[:-D_ASKED], known[:-D_ASKED])
+    shares = known[-D_ASKED:], strange[-D_ASKED:]
+    assert shares[0][1] > shares[1][1]  # the share of the question's words that the table has
 
 
 def test_words_meet_whatever_their_form() -> None:
