@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -71,6 +71,19 @@ class TableReader:
         from mmagent_table.profile import profile
 
         return profile(apart(raw)[0])
+
+    def samples(self) -> Sequence[bytes]:
+        """Small files, for checks."""
+        from mmagent_table.samples import samples
+
+        return samples()
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Table | AskedTable, int], Table]]:
+        """What must not change a feature: the order of rows and of columns."""
+        from mmagent_table.samples import columns_turned, rows_turned
+
+        return {"order of rows": rows_turned, "order of columns": columns_turned}
 
     def load_encoder(
         self,
