@@ -28,10 +28,10 @@ from mmagent_table.programs import OPERATIONS
 from mmagent_table.reader import TableReader
 from mmagent_table.words import same_answer
 
-MOST = 200  # candidates of one question that are fitted: all right ones and some of the others
+MOST = 150  # candidates of one question that are fitted: all right ones and some of the others
 WORDS = 500  # words and pairs of words that have weights
 ROUNDS = 60
-PULLS = (0.3, 1.5)
+PULLS = (1.5, 5.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Fitted:
     there: Tensor
     words: Tensor
 
-    def __getitem__(self, rows: Tensor) -> Fitted:
+    def __getitem__(self, rows: Tensor | slice) -> Fitted:
         return Fitted(*(part[rows] for part in vars(self).values()))
 
 
@@ -97,7 +97,7 @@ def stacked(rows: Sequence[tuple[Candidates, np.ndarray]], words: Sequence[str],
     rng = np.random.default_rng(seed)
     n = len(rows)
     place = {word: at for at, word in enumerate(words)}
-    features = torch.zeros(n, MOST, N_FEATURES, dtype=torch.float16)
+    features = torch.zeros(n, MOST, N_FEATURES)
     operation, kind = (torch.zeros(n, MOST, dtype=torch.long) for _ in range(2))
     right, there = (torch.zeros(n, MOST, dtype=torch.bool) for _ in range(2))
     heard = torch.zeros(n, len(words))
@@ -107,7 +107,7 @@ def stacked(rows: Sequence[tuple[Candidates, np.ndarray]], words: Sequence[str],
         others = rng.permutation(others)[: MOST - len(chosen)]
         picked = np.concatenate([chosen, others])
         k = len(picked)
-        features[at, :k] = torch.from_numpy(found.features[picked]).half()
+        features[at, :k] = torch.from_numpy(found.features[picked])
         operation[at, :k] = torch.from_numpy(found.operation[picked])
         kind[at, :k] = torch.from_numpy(found.kind[picked])
         right[at, :k] = torch.from_numpy(good[picked])
@@ -119,8 +119,8 @@ def stacked(rows: Sequence[tuple[Candidates, np.ndarray]], words: Sequence[str],
 def scores_of(data: Fitted, weights: Sequence[Tensor]) -> Tensor:
     """(N, C) log-odds."""
     features, by_word, by_kind = weights
-    weights_of = torch.nn.functional.embedding(data.operation, features)  # (N, C, F)
-    own = (data.features.float() * weights_of).sum(2)
+    by_operation = data.features @ features.T  # (N, C, operations)
+    own = by_operation.gather(2, data.operation.unsqueeze(2)).squeeze(2)
     operation = (data.words @ by_word).gather(1, data.operation)
     kind = (data.words @ by_kind).gather(1, data.kind)
     return (own + operation + kind).masked_fill(~data.there, -1e9)
@@ -138,8 +138,8 @@ def fitted(data: Fitted, pull: float) -> tuple[Tensor, Tensor, Tensor]:
             group["lr"] = 0.08 * (1 - step / ROUNDS) + 0.002
         optimiser.zero_grad()
         total = 0.0
-        for rows in torch.arange(n).split(1500):
-            part = data[rows]
+        for at in range(0, n, 500):
+            part = data[slice(at, at + 500)]
             scores = scores_of(part, weights)
             good = scores.masked_fill(~part.right, -1e9)
             loss = (scores.logsumexp(1) - good.logsumexp(1)).sum() / n

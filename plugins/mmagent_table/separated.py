@@ -54,7 +54,7 @@ def read_separated(opened: Open, name: str) -> Table:
     table.chunks_of = chunks
     table.format = f"text separated by {SEPARATORS[separator]}, {encoding}"
     if not any(True for _ in table.chunks()):
-        raise UserError(f"{name} has column names ({', '.join(names[:5])}) and no row below them.")
+        raise UserError(f"{name} has column names ({', '.join(names[:5])}) and no row below them. Add rows.")
     return table
 
 

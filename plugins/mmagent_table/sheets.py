@@ -58,7 +58,9 @@ def read_xlsx(opened: Any, name: str) -> Table:
     if lost and not any(any(row) for row in head):
         raise UserError(_told_formulas(name, lost))
     if not head:
-        raise UserError(f"{name} has column names ({', '.join(table.names[:5])}) and no row below them.")
+        raise UserError(
+            f"{name} has column names ({', '.join(table.names[:5])}) and no row below them. Add rows."
+        )
     if lost:
         notes.append(f"{lost} of {formulas} formulas have no computed value; these cells count as missing.")
     return table
