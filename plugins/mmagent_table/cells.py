@@ -14,6 +14,7 @@ MISSING = frozenset(
     ["", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "---", "–", "—", "?", "#n/a", "\\n", "missing"]
 )
 BOOLS = {"true": True, "false": False, "yes": True, "no": False, "y": True, "n": False, "t": True, "f": False}
+LARGEST = 1e30  # numbers beyond count as words: their squares and sums leave what a float holds
 MONTHS = {
     name: at + 1
     for at, names in enumerate(
@@ -99,7 +100,7 @@ def as_number(cell: str) -> Number | None:
     A footnote mark or a remark in brackets behind it is left out: "48,133[1]", "1,200 (est.)".
     """
     text = cell.strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit():
+    if len(text) < 30 and text.isascii() and text.replace(".", "", 1).isdigit():
         return Number(float(text), "")
     if not text or len(text) > 48 or _DIGIT.search(text) is None:
         return None
@@ -121,7 +122,7 @@ def as_number(cell: str) -> Number | None:
         value, unit = value * MAGNITUDES[scale], rest or (found["before"] or "").lower()
     if found["sign"] in ("-", "−", "–") and found["sign"]:
         value = -value
-    return Number(value, unit) if math.isfinite(value) else None
+    return Number(value, unit) if abs(value) <= LARGEST else None
 
 
 @lru_cache(1 << 16)

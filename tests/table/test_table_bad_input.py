@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from mmagent.asked import Asked
 from mmagent.errors import UserError
 from mmagent_table.reader import TableReader
 
@@ -124,3 +126,26 @@ def _varint(number: int) -> bytes:
 def test_one_column_and_one_row_are_a_table() -> None:
     reader = TableReader()
     assert reader.describe(reader.load(b"name\nOslo\n")) == "table, 1 row x 1 column: name (text)"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name,v\na,1e308\nb,-1e308\nc,1e308\nd,5\n",
+        b"name,v\na,nan\nb,inf\nc,-inf\nd,7\n",
+        b"name,v\na," + b"9" * 400 + b"\nb,2\nc,3\n",
+        b"a,b\nnan,\n,nan\n",
+        b"day,v\n9999-12-31,1\n0001-01-01,2\n2024-02-30,3\n",
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_are_none_or_too_large_give_finite_features(content: bytes) -> None:
+    reader = TableReader()
+    for source in (content, Asked(content, "which name has the highest v?")):
+        raw = reader.load(source)
+        for name in ("builtin", "rows"):
+            encoder = reader.load_encoder(name, device=torch.device("cpu"), dtype=torch.float32)
+            features = encoder.encode([raw])
+            assert features.pooled.isfinite().all()
+            assert features.values.isfinite().all()
+        assert reader.profile(raw).aspects["noise"]
