@@ -132,7 +132,7 @@ def draw(summary: Summary, figure: Figure) -> None:
     """The head of the table with the types of its columns, and a small histogram of each below it."""
     columns = summary.columns[:HEAD_COLUMNS]
     figure.set_size_inches(1.75 * max(len(columns), 3) + 0.4, 4.8)
-    grid = figure.add_gridspec(2, len(columns), height_ratios=(1.25, 1.0), hspace=0.25, wspace=0.3)
+    grid = figure.add_gridspec(2, len(columns), height_ratios=(1.25, 1.0))
     top = figure.add_subplot(grid[0, :])
     top.axis("off")
     labels = [
@@ -156,7 +156,6 @@ def draw(summary: Summary, figure: Figure) -> None:
     top.set_title(f"{summary.n_rows:,} rows{more}", fontsize=9)
     for at, column in enumerate(columns):
         _histogram(figure.add_subplot(grid[1, at]), column)
-    figure.subplots_adjust(left=0.06, right=0.98, top=0.92, bottom=0.12)
 
 
 def _histogram(axes: Axes, column: Column) -> None:
@@ -170,6 +169,7 @@ def _histogram(axes: Axes, column: Column) -> None:
             [value / 365.2425 + 1970 for value in column.sample] if column.kind == "date" else column.sample
         )
         axes.hist(values, bins=min(BINS, max(3, column.distinct)), color=BLUE)
+        axes.set_ylabel("rows", fontsize=6)
         axes.set_xlabel("year" if column.kind == "date" else column.unit or "value", fontsize=6)
         axes.ticklabel_format(axis="x", useOffset=False)
     else:
