@@ -13,12 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mmagent.asked import Asked
 from mmagent.encoding import Encoding
 from mmagent.errors import UserError, did_you_mean
 from mmagent.joining import joined, joins_of
 from mmagent.memory import MemorySettings
-from mmagent.percept import Kept, Percept
+from mmagent.percept import Kept, Percept, file_stamp
 
 if TYPE_CHECKING:
     import torch
@@ -346,11 +345,11 @@ class Senses:
 
     def _seen_before(self, modality: str, source: object) -> str | None:
         """The content of a file that was read before and has not changed since."""
-        stamp = _stamp(modality, source)
+        stamp = file_stamp(modality, source)
         return self._files.get(stamp) if stamp else None
 
     def _remember_file(self, modality: str, source: object, fingerprint: str) -> None:
-        stamp = _stamp(modality, source)
+        stamp = file_stamp(modality, source)
         if stamp:
             self._files[stamp] = fingerprint
 
@@ -385,17 +384,3 @@ def demand_own_core(bundle: Bundle, core: str | Path) -> None:
         f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
         "other weights. Leave --core away, or ask in words alone, which any core can answer."
     )
-
-
-def _stamp(modality: str, source: object) -> tuple[str, str | None, str, int, int] | None:
-    """What tells a file, and what is asked of it, from its later versions; None for what is no file."""
-    question = None
-    if isinstance(source, Asked):
-        source, question = source.source, source.question
-    if not isinstance(source, str | Path) or source == "-":
-        return None
-    try:
-        found = Path(source).stat()
-    except (OSError, ValueError):
-        return None
-    return modality, question, str(source), found.st_size, found.st_mtime_ns
