@@ -190,6 +190,19 @@ def test_what_is_compared_with_the_agent_sees_the_questions(
     assert np.array_equal(found[:, 1], [len("red ?"), len("a longer one ?")])
 
 
+def test_prompts_to_look_at_are_those_that_are_asked(listener: Agent, note: Path) -> None:
+    from mmagent.data import read_labelled
+    from mmagent.data.shown import Prompts
+
+    asked = "what is red ?"
+    data = read_labelled([{"note": str(note), "question": asked, "answer": "x"}], listener.plugins.modalities)
+    report, problems, why = Prompts(data, listener).look(data.examples)
+    assert (problems, why) == ([], None)
+    assert report is not None
+    n = len(soft_of(listener, Request(asked, {"note": [note]})))
+    assert f"<note: {n} tokens>" in report.shown[0].prompt
+
+
 def test_training_sees_each_input_in_the_light_of_its_question(
     listener: Agent, note: Path, tmp_path: Path
 ) -> None:
