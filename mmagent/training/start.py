@@ -110,6 +110,8 @@ class Ground:
         if modality is not None and modality.asked and alone and len(answers) == 2 and "concepts" in families:
             return "concepts", "two answers, and a sense that knows what is asked"
         entry = self.entry
+        if entry is not None and entry.family in families and families[entry.family].of_words:
+            return "prefix", f"for questions of many kinds; {entry.family} learns from texts alone"
         if self.own_encoder and entry is not None:
             return entry.family, "the bundle's own family, for questions of many kinds"
         return "prefix", "for questions of many kinds and an encoder that the bundle does not know"

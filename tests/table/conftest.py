@@ -6,13 +6,15 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mmagent_table.asker import Asker
+from mmagent_table.asker import Asker, Candidates, candidates
 from mmagent_table.reader import TableReader
 from mmagent_table.table import Table
+from mmagent_table.words import same_answer
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "senses"
 THINGS = ("city mountain river island company film song player ship bridge").split()
@@ -57,13 +59,9 @@ def examples() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def asker(examples: None) -> Asker:
-    """Fitted to 50 tables."""
-    import train_table
+def judged(examples: None) -> list[tuple[Candidates, Any]]:
+    """Candidates of questions about 50 tables, and which of them give the answer."""
     from table_questions import made_of
-
-    from mmagent_table.asker import candidates
-    from mmagent_table.words import same_answer
 
     rng, rows = random.Random(0), []
     for seed in range(50):
@@ -73,6 +71,14 @@ def asker(examples: None) -> Asker:
             right = np.array([same_answer(one.said, [made.answer]) for one in found.programs], dtype=bool)
             if right.any():
                 rows.append((found, right))
-    words = tuple(sorted({word for found, _ in rows for word in found.words}))
-    data = train_table.stacked(rows, words, 0)
+    return rows
+
+
+@pytest.fixture(scope="session")
+def asker(judged: list[tuple[Candidates, Any]]) -> Asker:
+    """Fitted to these questions."""
+    import train_table
+
+    words = tuple(sorted({word for found, _ in judged for word in found.words}))
+    data = train_table.stacked(judged, words, 0)
     return Asker(*(part.numpy() for part in train_table.fitted(data, 0.3)), words)
