@@ -221,6 +221,11 @@ def _prefixes(gathered: Gathered, order: Sequence[int]) -> dict[int, list[Soft]]
     agent, sense = gathered.agent, gathered.sense
     if not gathered.own or agent.bundle.senses[sense].adapter is None:
         return {}
+    entry = agent.bundle.senses[sense].adapter
+    if entry is not None and agent.bundle.family(entry, agent.plugins).of_words:
+        rows, looks = gathered.material.validation, agent.plugins.modalities.get(sense)
+        media = {at: sources_asked(rows[at].media[sense], rows[at].question, looks) for at in order}
+        return {at: [agent.prefix(sense, one) for one in of] for at, of in media.items()}
     device, d = agent.core.device, int(gathered.material.pooled.shape[-1])
     adapter = agent.bundle.load_adapter(sense, agent.plugins, d, agent.core.d_core).to(device)
     n = int(gathered.material.pooled.shape[1])

@@ -77,6 +77,14 @@ class Ground:
         there = self.agent.bundle.senses.get(self.sense)
         return None if there is None else there.adapter
 
+    @property
+    def told(self) -> bool:
+        """Whether the sense tells the core in words, through an adapter that takes no features."""
+        families = self.agent.plugins.adapters
+        return (
+            self.entry is not None and self.entry.family in families and families[self.entry.family].of_words
+        )
+
     def choose(self, settings: TrainSettings) -> tuple[Chosen, str]:
         """The families that the settings name, and why where they leave it open. Raises `UserError`."""
         names, why = settings.adapter.split("+"), ""
@@ -110,7 +118,7 @@ class Ground:
         if modality is not None and modality.asked and alone and len(answers) == 2 and "concepts" in families:
             return "concepts", "two answers, and a sense that knows what is asked"
         entry = self.entry
-        if entry is not None and entry.family in families and families[entry.family].of_words:
+        if self.told and entry is not None:
             return "prefix", f"for questions of many kinds; {entry.family} learns from texts alone"
         if self.own_encoder and entry is not None:
             return entry.family, "the bundle's own family, for questions of many kinds"
@@ -169,8 +177,10 @@ def _of_sense(
     import torch
 
     agent, sense, family, entry = ground.agent, ground.sense, chosen.sense, ground.entry
-    if family is None and (entry is None or not ground.own_encoder):
-        lack = f"has none for {sense!r}" if entry is None else "made it for its own encoder"
+    if family is None and (entry is None or ground.told or not ground.own_encoder):
+        lack = "made it for its own encoder"
+        if entry is None or ground.told:
+            lack = f"has none for {sense!r}" + (" that takes features" if ground.told else "")
         raise UserError(
             f"{settings.adapter} keeps the adapter that is there, and {agent.bundle.name!r} {lack}. "
             f"Train one with it: --adapter prefix+{settings.adapter}."
