@@ -32,6 +32,9 @@ class AdapterFamily:
            "" where there is nothing of the kind
     remembers    whether it trains nothing and keeps the labelled examples as shots: `build` is a `KeySpaces`
     into_core    whether it lets the core bend: `build` is a `BuildIntoCore` then
+    of_words     whether it takes what an encoder tells in words (`mmagent.modality.TellingEncoder`), in the
+                 core's embeddings (1, n, d_core), in the place of features; it makes as many soft tokens as
+                 the words need
     join   dotted path of a `Join`: its adapters of several senses that learn together add up what they have
            to say (`joining`), and their settings need `joins`, the names of these senses; "" where each
            speaks for itself
@@ -45,6 +48,7 @@ class AdapterFamily:
     fit: str = ""
     remembers: bool = False
     into_core: bool = False
+    of_words: bool = False
     join: str = ""
 
 

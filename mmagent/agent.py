@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmagent.answer import Answer
-from mmagent.asked import asked_of
+from mmagent.asked import requests_asked
 from mmagent.compose import Composed, Composer, Options
 from mmagent.decoding import Decoder, Job, batches
 from mmagent.errors import UserError
@@ -66,6 +65,7 @@ class Agent:
             d_core=core.d_core,
             trust_remote_code=trust_remote_code,
             before_use=before_use,
+            spell=self._spelt,
         )
         self._composer = Composer(core, bundle, self._senses)
         self._decoder = Decoder(core, bundle, PrefixCache())
@@ -343,17 +343,17 @@ class Agent:
             progress(len(found), len(requests))
         return found
 
-    def _looked_at(self, request: Request) -> Request:
-        """The request with its media as a sense that knows what is asked sees them."""
-        media = asked_of(request.media, request.question, self._senses.modalities)
-        return request if media is request.media else replace(request, media=media)
+    def _spelt(self, text: str) -> Tensor:
+        from mmagent.core.assemble import spell
+
+        return spell(self.core, text)
 
     def _composed(
         self, requests: Sequence[Request], options: Options, batch_size: int
     ) -> tuple[list[Job], dict[int, UserError]]:
         """Perceive all media, a batch at a time, and make the prompts; errors by the request's index."""
         start = time.perf_counter()
-        requests = [self._looked_at(request) for request in requests]
+        requests = requests_asked(requests, self._senses.modalities)
         perceived = Perceived(self._senses, requests, min(batch_size, ENCODE_BATCH))
         encode = (time.perf_counter() - start) / max(1, len(requests))
         jobs: list[Job] = []

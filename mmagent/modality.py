@@ -70,6 +70,17 @@ class Encoder(Protocol):
         """Features of a batch of raw values as `Reader.load` returned them; batched equals single."""
 
 
+class TellingEncoder(Encoder, Protocol):
+    """An encoder that can also say in words what it found, such as the cells that answer; no encoder must.
+
+    Its words stand in the prompt, in the core's own embeddings, where its sense has no adapter, and as the
+    adapter makes them where that takes words (`AdapterFamily.of_words`).
+    """
+
+    def tell(self, batch: Sequence[Any]) -> Sequence[str]:
+        """What there is to say of each raw value, "" for nothing."""
+
+
 class Reader(Protocol):
     """The working half of a modality; made without arguments."""
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mmagent.asked import Asked
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from mmagent.core import Soft
 
-__all__ = ["Kept", "Percept"]
+__all__ = ["Kept", "Percept", "file_stamp"]
 
 KEPT_BYTES = 256 * 2**20  # percepts kept in memory
 
@@ -57,3 +60,17 @@ class Kept:
         self._bytes += percept.n_bytes
         while self._bytes > KEPT_BYTES and len(self._percepts) > 1:
             self._bytes -= self._percepts.popitem(last=False)[1].n_bytes
+
+
+def file_stamp(modality: str, source: object) -> tuple[str, str | None, str, int, int] | None:
+    """What tells a file, and what is asked of it, from its later versions; None for what is no file."""
+    question = None
+    if isinstance(source, Asked):
+        source, question = source.source, source.question
+    if not isinstance(source, str | Path) or source == "-":
+        return None
+    try:
+        found = Path(source).stat()
+    except (OSError, ValueError):
+        return None
+    return modality, question, str(source), found.st_size, found.st_mtime_ns

@@ -17,7 +17,7 @@ from mmagent.encoding import Encoding
 from mmagent.errors import UserError, did_you_mean
 from mmagent.joining import joined, joins_of
 from mmagent.memory import MemorySettings
-from mmagent.percept import Kept, Percept
+from mmagent.percept import Kept, Percept, file_stamp
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mmagent.bundle import Bundle
     from mmagent.feature_store import FeatureStore
     from mmagent.joining import Joining
-    from mmagent.modality import Encoder, Features, Modality, Reader
+    from mmagent.modality import Encoder, Features, Modality, Reader, TellingEncoder
     from mmagent.plugins import Plugins
     from mmagent.stored import StoredShots
     from mmagent.workers import Workers
@@ -46,6 +46,12 @@ class _Sense:
     adapter: Adapter | None
     adapter_id: str
     memory: MemorySettings
+    of_words: bool
+
+    @property
+    def tells(self) -> bool:
+        """Whether its prefix is what its encoder tells in words."""
+        return self.of_words or (self.adapter is None and hasattr(self.encoder, "tell"))
 
 
 class Senses:
@@ -60,16 +66,20 @@ class Senses:
         d_core: int,
         trust_remote_code: bool = False,
         before_use: Callable[[], None] | None = None,
+        spell: Callable[[str], Tensor] | None = None,
     ) -> None:
-        """`before_use` is called once, before the first input is encoded, and may raise UserError."""
+        """`before_use` is called once, before the first input is encoded, and may raise UserError.
+
+        `spell` turns what an encoder tells in words into the core's embeddings (n, d_core).
+        """
         self._bundle, self._plugins = bundle, plugins
         self._device, self._d_core, self._trust = device, d_core, trust_remote_code
-        self._before_use = before_use
+        self._before_use, self._spell = before_use, spell
         self._readers: dict[str, Reader] = {}
         self._awake: dict[str, _Sense] = {}
         self._stored: dict[str, StoredShots] = {}
         self._known = Kept()
-        self._files: dict[tuple[str, str, int, int], str] = {}
+        self._files: dict[tuple[str, str | None, str, int, int], str] = {}
         self._store: FeatureStore | None = None
 
     @contextmanager
@@ -246,19 +256,26 @@ class Senses:
             entry.encoder, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
         )
         self._bundle.demand_same(entry.encoder, f"encoder for {modality}")
-        adapter, adapter_id = None, ""
+        adapter, adapter_id, of_words = None, "", False
         if entry.adapter is not None:
             module = self._bundle.load_adapter(modality, self._plugins, encoder.d_encoder, self._d_core)
             adapter = cast("Adapter", module.to(self._device))
             adapter_id = self._bundle.files[entry.adapter.weights].sha256
+            of_words = self._bundle.family(entry.adapter, self._plugins).of_words
+        if of_words and not hasattr(encoder, "tell"):
+            raise UserError(
+                f"bundle {self._bundle.name!r} has an adapter for {modality!r} that takes words, and its "
+                "encoder tells none. Name the encoder that it was made for."
+            )
         memory = MemorySettings.from_bundle(self._bundle.load_memory(modality))
-        self._awake[modality] = _Sense(self._reader(modality), encoder, adapter, adapter_id, memory)
+        reader = self._reader(modality)
+        self._awake[modality] = _Sense(reader, encoder, adapter, adapter_id, memory, of_words)
         return self._awake[modality]
 
     def _identified(self, modality: str, source: object) -> tuple[str, Any]:
         """A content's name with its raw value or, where a store may have its features, with its source."""
         reader = self._reader(modality)
-        if self._store is not None:
+        if self._stores(modality):
             from mmagent.feature_store import identified
 
             return identified(source, reader)
@@ -272,9 +289,10 @@ class Senses:
         sense = self._wake(modality)
         made: dict[str, Percept | UserError] = {}
         with torch.no_grad():
-            if self._store is None:
+            if not self._stores(modality):
                 names, features = list(inputs), sense.encoder.encode(list(inputs.values()))
             else:
+                assert self._store is not None
                 from mmagent.feature_cache.encode import joined
                 from mmagent.feature_store import features_through
 
@@ -283,8 +301,30 @@ class Senses:
                 if not found:
                     return made
                 names, features = list(found), joined(list(found.values()))
-            made.update(zip(names, self._adapted(modality, names, features), strict=True))
+            if sense.tells:
+                made.update(zip(names, self._told(modality, inputs, features), strict=True))
+            else:
+                made.update(zip(names, self._adapted(modality, names, features), strict=True))
         return made
+
+    def _stores(self, modality: str) -> bool:
+        """Whether features go through the store; words do not, which are made of the raw values."""
+        return self._store is not None and not self._wake(modality).tells
+
+    def _told(self, modality: str, inputs: Mapping[str, Any], features: Features) -> Iterator[Percept]:
+        """What an encoder tells of raw values, by their content, as soft tokens."""
+        from mmagent.core import Soft
+        from mmagent.telling import as_soft_tokens
+
+        sense = self._wake(modality)
+        told = cast("TellingEncoder", sense.encoder).tell(list(inputs.values()))
+        pooled = features.pooled.float().cpu()  # (B, d_encoder)
+        for at, (key, words) in enumerate(zip(inputs, told, strict=True)):
+            soft = None
+            if words and self._spell is not None:
+                name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}:{words}"
+                soft = Soft(as_soft_tokens(words, self._spell, sense.adapter), name)
+            yield Percept(modality, key, pooled[at].clone(), soft)
 
     def _adapted(self, modality: str, keys: Sequence[str], features: Features) -> Iterator[Percept]:
         """Features of a batch, through the adapter."""
@@ -305,11 +345,11 @@ class Senses:
 
     def _seen_before(self, modality: str, source: object) -> str | None:
         """The content of a file that was read before and has not changed since."""
-        stamp = _stamp(modality, source)
+        stamp = file_stamp(modality, source)
         return self._files.get(stamp) if stamp else None
 
     def _remember_file(self, modality: str, source: object, fingerprint: str) -> None:
-        stamp = _stamp(modality, source)
+        stamp = file_stamp(modality, source)
         if stamp:
             self._files[stamp] = fingerprint
 
@@ -344,14 +384,3 @@ def demand_own_core(bundle: Bundle, core: str | Path) -> None:
         f"the senses of bundle {bundle.name!r} ({senses}) were trained for its own core, and {core} has "
         "other weights. Leave --core away, or ask in words alone, which any core can answer."
     )
-
-
-def _stamp(modality: str, source: object) -> tuple[str, str, int, int] | None:
-    """What tells a file from its later versions; None for what is no file."""
-    if not isinstance(source, str | Path) or source == "-":
-        return None
-    try:
-        found = Path(source).stat()
-    except (OSError, ValueError):
-        return None
-    return modality, str(source), found.st_size, found.st_mtime_ns

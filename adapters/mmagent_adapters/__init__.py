@@ -57,6 +57,12 @@ FAMILIES = (
         "mmagent_adapters.visual_words:build",
     ),
     AdapterFamily(
+        "spelling",
+        "words that an encoder tells, written so that a frozen core says them",
+        "mmagent_adapters.spelling:build",
+        of_words=True,
+    ),
+    AdapterFamily(
         "memory",
         "nothing is trained: the labelled examples vote as shots (Tip-Adapter); joins others by a +",
         "mmagent_adapters.memory:spaces",

@@ -20,7 +20,7 @@ from mmagent.errors import UserError
 if TYPE_CHECKING:
     from mmagent.core.loading import Core
 
-__all__ = ["Inputs", "Row", "assemble", "check_room", "pack", "read", "read_continuation"]
+__all__ = ["Inputs", "Row", "assemble", "check_room", "pack", "read", "read_continuation", "spell"]
 
 Key = int | str
 
@@ -118,6 +118,14 @@ def read_continuation(core: Core, row: Row, text: str) -> list[int]:
     if not ids:
         raise UserError(f"the core's tokenizer makes no tokens of {text!r}: give a text that is not empty.")
     return ids
+
+
+def spell(core: Core, text: str) -> Tensor:
+    """A text as the core's embeddings of its tokens, as it would stand after soft tokens: (n, d_core)."""
+    ids = torch.tensor([core.tokens.follow(text)], dtype=torch.long, device=core.device)
+    with torch.no_grad():
+        words: Tensor = core.embed(ids)[0]
+    return words.float()
 
 
 def check_room(core: Core, rows: Sequence[Row], more: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from mmagent.asked import asked_of
 from mmagent.data.labelled import Example, LabelledSet, Problem
 from mmagent.data.report import PromptReport, ShownPrompt
 from mmagent.errors import UserError
@@ -68,7 +69,7 @@ class Prompts:
         return PromptReport(lengths[longest], examples[longest].row, room, shown), long, None
 
     def _shown(self, example: Example) -> ShownPrompt:
-        media = in_order(example.media)
+        media = self._media(example)
         prefixes = [self._prefix(modality, source) for modality, source in media]
         for (modality, _), prefix in zip(media, prefixes, strict=True):
             self._stand_ins.setdefault(modality, prefix)
@@ -86,7 +87,7 @@ class Prompts:
 
         kind = _kind(example)
         if kind not in self._made:
-            media = in_order(example.media)
+            media = self._media(example)
             prefixes = [self._stand_in(modality, source) for modality, source in media]
             composed = self._agent.compose(example.request(), [name for name, _ in media], prefixes)
             self._made[kind] = composed, read(self._agent.core, composed.prompt)
@@ -96,6 +97,9 @@ class Prompts:
             answer = read_continuation(self._agent.core, row, composed.write_answer(example.answer))
             self._tails[tail] = len(answer) + 1
         return len(row) + self._tails[tail]
+
+    def _media(self, example: Example) -> list[tuple[str, object]]:
+        return in_order(asked_of(example.media, example.question, self._agent.plugins.modalities))
 
     def _prefix(self, modality: str, source: object) -> Soft:
         if modality not in self._agent.bundle.senses:

@@ -65,7 +65,8 @@ def token_cost(bundle: Bundle, modality: str, plugins: Plugins) -> TokenCost:
     entry = bundle.senses[modality].adapter
     if entry is None:
         return TokenCost(bundle.name, 0, context, "which remembers it as a shot, or tells it in words")
-    return TokenCost(bundle.name, _n_tokens(bundle, entry, plugins), context)
+    note = "at most, by the words that it is told in" if bundle.family(entry, plugins).of_words else ""
+    return TokenCost(bundle.name, _n_tokens(bundle, entry, plugins), context, note)
 
 
 def _n_tokens(bundle: Bundle, entry: AdapterEntry, plugins: Plugins) -> int:

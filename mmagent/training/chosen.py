@@ -53,6 +53,11 @@ def choose(settings: TrainSettings, families: Mapping[str, AdapterFamily]) -> Ch
         family = families[name]
         if family.remembers:
             raise UserError(f"{name!r} trains nothing: it joins what is trained when that is done.")
+        if family.of_words:
+            raise UserError(
+                f"{name!r} learns from texts and not from labelled data. There are: "
+                f"{', '.join(one.name for one in families.values() if not (one.of_words or one.remembers))}."
+            )
         if family.into_core in found:
             where = "go into the core" if family.into_core else "stand before the core"
             raise UserError(

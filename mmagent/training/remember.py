@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mmagent.adapter import AdapterFamily
+from mmagent.asked import sources_asked
 from mmagent.errors import UserError
 from mmagent.memory import MemorySettings
 from mmagent.shotset import ranked
@@ -120,7 +121,9 @@ def gather(
     examples = (*train, *validation)
     n_media = _same_media(examples, sense)
     reader, model = agent.encoder(sense, encoder)
-    sources = [source for one in examples for source in one.media[sense]]
+    looks = agent.plugins.modalities.get(sense)
+    media = (sources_asked(one.media[sense], one.question, looks) for one in examples)
+    sources = [source for own in media for source in own]
     seen = encode_cached(reader, model, sources, FeatureCache(), progress=progress)
     pooled = torch.cat(
         [seen.batch(range(at, min(at + READ, len(seen)))).pooled for at in range(0, len(seen), READ)]
@@ -218,6 +221,11 @@ def _prefixes(gathered: Gathered, order: Sequence[int]) -> dict[int, list[Soft]]
     agent, sense = gathered.agent, gathered.sense
     if not gathered.own or agent.bundle.senses[sense].adapter is None:
         return {}
+    entry = agent.bundle.senses[sense].adapter
+    if entry is not None and agent.bundle.family(entry, agent.plugins).of_words:
+        rows, looks = gathered.material.validation, agent.plugins.modalities.get(sense)
+        media = {at: sources_asked(rows[at].media[sense], rows[at].question, looks) for at in order}
+        return {at: [agent.prefix(sense, one) for one in of] for at, of in media.items()}
     device, d = agent.core.device, int(gathered.material.pooled.shape[-1])
     adapter = agent.bundle.load_adapter(sense, agent.plugins, d, agent.core.d_core).to(device)
     n = int(gathered.material.pooled.shape[1])

@@ -77,6 +77,14 @@ class Ground:
         there = self.agent.bundle.senses.get(self.sense)
         return None if there is None else there.adapter
 
+    @property
+    def told(self) -> bool:
+        """Whether the sense tells the core in words, through an adapter that takes no features."""
+        families = self.agent.plugins.adapters
+        return (
+            self.entry is not None and self.entry.family in families and families[self.entry.family].of_words
+        )
+
     def choose(self, settings: TrainSettings) -> tuple[Chosen, str]:
         """The families that the settings name, and why where they leave it open. Raises `UserError`."""
         names, why = settings.adapter.split("+"), ""
@@ -110,6 +118,8 @@ class Ground:
         if modality is not None and modality.asked and alone and len(answers) == 2 and "concepts" in families:
             return "concepts", "two answers, and a sense that knows what is asked"
         entry = self.entry
+        if self.told and entry is not None:
+            return "prefix", f"for questions of many kinds; {entry.family} learns from texts alone"
         if self.own_encoder and entry is not None:
             return entry.family, "the bundle's own family, for questions of many kinds"
         return "prefix", "for questions of many kinds and an encoder that the bundle does not know"
@@ -167,8 +177,10 @@ def _of_sense(
     import torch
 
     agent, sense, family, entry = ground.agent, ground.sense, chosen.sense, ground.entry
-    if family is None and (entry is None or not ground.own_encoder):
-        lack = f"has none for {sense!r}" if entry is None else "made it for its own encoder"
+    if family is None and (entry is None or ground.told or not ground.own_encoder):
+        lack = "made it for its own encoder"
+        if entry is None or ground.told:
+            lack = f"has none for {sense!r}" + (" that takes features" if ground.told else "")
         raise UserError(
             f"{settings.adapter} keeps the adapter that is there, and {agent.bundle.name!r} {lack}. "
             f"Train one with it: --adapter prefix+{settings.adapter}."
@@ -213,16 +225,15 @@ def labelled(
     import torch
 
     from mmagent.adapter import Labelled
+    from mmagent.core.assemble import spell
 
-    def spell(text: str) -> Tensor:
-        ids = torch.tensor([core.tokens.follow(text)], device=core.device)
-        words: Tensor = core.embed(ids)[0]
-        return words.float().cpu()
+    def spelt(text: str) -> Tensor:
+        return spell(core, text).cpu()
 
     numbers = [number for at in range(len(examples)) for number in media[at]]
     answers = [example.answer for at, example in enumerate(examples) for _ in media[at]]
     pooled = torch.cat(list(_pooled(seen, numbers))) if numbers else torch.zeros(0, 0)
-    return Labelled(pooled, answers, spell, [at for at in range(len(examples)) for _ in media[at]])
+    return Labelled(pooled, answers, spelt, [at for at in range(len(examples)) for _ in media[at]])
 
 
 def _pooled(seen: Batches, numbers: Sequence[int]) -> Iterator[Tensor]:
