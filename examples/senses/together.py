@@ -7,8 +7,8 @@ the same digit spoken by somebody under strong noise; which picture meets which 
 seed. The speaker of the test rows was never heard in training, their pictures never seen. One run is `mmagent
 train` on both senses (each may be missing: `--modality-dropout`) and `mmagent eval` on the test rows: with
 both, with each alone, with none, with another row's media, told in words, and beside logistic regression on
-the features of both. How strong the noise is was set so that either sense alone is right in 60 to 85 of 100
-rows; nothing else was chosen with the test rows in sight.
+the features of both. How strong the noise is was set on training rows alone, so that logistic regression on
+one sense is right in about 70 of 100: 74 on pictures (5 folds), 69 on recordings of a speaker left out.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ import numpy as np
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 from PIL import Image
+from seeds import FEW
 
 SEEDS = (0, 1, 2)
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 QUESTION = "Which digit is this?"
-PICTURE_NOISE = 0.9  # standard deviation, of a picture whose values lie from 0 to 1
+PICTURE_NOISE = 0.5  # standard deviation, of a picture whose values lie from 0 to 1
 SOUND_NOISE = 0.0  # dB: power of the recording over power of the noise
 ROWS = {"train": 1200, "test": 400}
 
@@ -147,7 +148,7 @@ def _cell(given: argparse.Namespace, seed: int, folder: Path) -> Cell:
     bundle, report = folder / "bundle", folder / "report"
     own = ["--encoder", f"audio={given.audio_encoder}"] if given.audio_encoder else []
     begun = time.perf_counter()
-    _run(["train", "--data", rows, "--out", bundle, "--seed", seed, *own, *given.train])
+    _run(["train", "--data", rows, "--out", bundle, "--seed", seed, *FEW, *own, *given.train])
     seconds = time.perf_counter() - begun
     _run(["eval", "--data", rows, "--bundle", bundle, "--split", "test", "--out", report])
     found = json.loads((report / "report.json").read_text())
