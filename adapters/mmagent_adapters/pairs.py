@@ -30,9 +30,9 @@ from mmagent.adapter import Labelled
 __all__ = ["RANK", "Pair", "Views", "compared", "n_views", "placed"]
 
 Floats = NDArray[np.float64]
-RANK = 8  # products
-KEPT = 40  # principal directions of each sense
-RIDGE = 1.0  # added to the variance along each, of standardised features
+RANK = 12  # products
+KEPT = 80  # principal directions of each sense
+RIDGE = 3.0  # added to the variance along each, of standardised features
 FEWEST = 20  # rows of each answer with both senses, below which nothing is compared
 JOINT = " with "
 

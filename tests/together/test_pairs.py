@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmagent import Agent
 from mmagent.adapter import Labelled
 from mmagent_adapters.concepts import Concepts, build, fit, join
 
@@ -130,3 +133,41 @@ def test_rows_with_both_may_be_too_few_to_compare(few: int) -> None:
         fit(made[name], known[name])
     assert "with" not in join(made, known).replace("as loud as", "").replace("held-out", "")
     assert float(made["a"].pair.abs().max()) == 0.0
+
+
+def test_the_command_learns_whether_two_inputs_match(
+    call: Callable[..., tuple[int, str, str]],
+    write_media: Callable[[Path, str, Sequence[float]], str],
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    centres = {name: 2 * rng.normal(size=(3, 6)) for name in ("smell", "tone")}
+    lines = []
+    for at in range(260):
+        thing, match = at % 3, rng.random() < 0.5
+        things = {"smell": thing, "tone": thing if match else (thing + 1 + at // 3 % 2) % 3}
+        media = {
+            name: write_media(tmp_path / f"{at}.{name}", name, centres[name][one] + 0.3 * rng.normal(size=6))
+            for name, one in things.items()
+        }
+        answer, split = "yes" if match else "no", "train" if at < 200 else "test"
+        lines.append({**media, "question": "Do they match?", "answer": answer, "split": split})
+    data, out = tmp_path / "rows.jsonl", tmp_path / "out"
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    few = ("--epochs", 2, "--validations", 1, "--dtype", "float32")
+    code, said_of_it, err = call("train", "--data", data, "--out", out, *few)
+    assert code == 0, err
+    assert "smell with tone" in said_of_it
+    agent = Agent.load(out, dtype="float32")
+    answered = [
+        agent.ask("Do they match?", smell=line["smell"], tone=line["tone"]).text == line["answer"]
+        for line in lines[200:]
+    ]
+    assert np.mean(answered) > 0.9
+    row = lines[-1]
+    asked = ("ask", "Do they match?", "--smell", row["smell"], "--tone", row["tone"], "--bundle", out)
+    code, text, err = call(*asked, "--dtype", "float32")
+    assert (code, text.strip()) == (0, agent.ask("Do they match?", smell=row["smell"], tone=row["tone"]).text)
+    code, text, err = call("ask", "Do they match?", "--tone", row["tone"], "--bundle", out)
+    assert code == 0, err
+    assert text.strip() in ("yes", "no")
