@@ -84,7 +84,7 @@ def check(
 
 def _having(labelled: LabelledSet) -> dict[str, int]:
     """Rows that have media of each modality, and of all of them where there are several."""
-    names = labelled.modalities
+    names = sorted(labelled.modalities)
     found = {name: sum(bool(one.media.get(name)) for one in labelled) for name in names}
     if len(names) > 1:
         found["all of them"] = sum(all(one.media.get(name) for name in names) for one in labelled)
