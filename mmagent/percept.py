@@ -66,7 +66,7 @@ def file_stamp(modality: str, source: object) -> tuple[str, str | None, str, int
     """What tells a file, and what is asked of it, from its later versions; None for what is no file."""
     question = None
     if isinstance(source, Asked):
-        source, question = source.source, source.question
+        question, source = source.question, source.source
     if not isinstance(source, str | Path) or source == "-":
         return None
     try:
