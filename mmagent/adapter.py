@@ -74,7 +74,11 @@ class Labelled:
 
 
 class Adapter(Protocol):
-    """The trained part; an `nn.Module`, so that its state is a dictionary of tensors."""
+    """The trained part; an `nn.Module`, so that its state is a dictionary of tensors.
+
+    It, or a module in it, may have a number `rate`: its own parameters learn at so many times the learning
+    rate of the settings, which suits weights between features and core.
+    """
 
     n_tokens: int
     config: dict[str, Any]

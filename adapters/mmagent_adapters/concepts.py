@@ -50,6 +50,8 @@ class Concepts(nn.Module):
     (C, R), how it compares with them, where there are two answers. Trained: words (C, n_tokens, d_core).
     """
 
+    rate = 30.0
+    """Soft words want far larger steps than weights do: Lester et al. train them at 0.3."""
     weight: Tensor
     bias: Tensor
     prior: Tensor

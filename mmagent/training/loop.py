@@ -29,7 +29,7 @@ from mmagent.training.precision import Passes
 from mmagent.training.processes import meet, new_accelerator, sum_gradients
 from mmagent.training.rows import LearnRow, answered, choice_terms
 from mmagent.training.settings import TrainSettings
-from mmagent.training.together import begin_alike, trained
+from mmagent.training.together import begin_alike, trained, trained_by_rate
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -152,7 +152,8 @@ def fine_tune(
         _validated(task, adapter, run, settings, accelerator)  # a good start is kept if no step betters it
     while run.step < steps and not (settings.patience and run.bad >= settings.patience):
         for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * rate_share(run.step, steps, settings.warmup)
+            share = rate_share(run.step, steps, settings.warmup)
+            group["lr"] = settings.learning_rate * group["rate"] * share
         loss = _step(task, adapter, optimiser, order.rows(run.step), settings, run.step, accelerator)
         _demand_finite(loss, run.step + 1, settings, work)
         run.step += 1
@@ -278,12 +279,13 @@ def _merit(one: History) -> tuple[float, float]:
 
 
 def _optimiser(adapter: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    learned = trained(adapter)
     groups = [
-        {"params": [p for p in learned if _is_matrix(p)], "weight_decay": settings.weight_decay},
-        {"params": [p for p in learned if not _is_matrix(p)], "weight_decay": 0.0},
+        {"params": learned, "rate": rate, "weight_decay": settings.weight_decay if decays else 0.0}
+        for rate, all_of_it in sorted(trained_by_rate(adapter).items())
+        for decays in (True, False)
+        if (learned := [p for p in all_of_it if _is_matrix(p) is decays])
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
 
 def _is_matrix(parameter: Tensor) -> bool:

@@ -10,12 +10,26 @@ from torch import nn
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["begin_alike", "trained"]
+__all__ = ["begin_alike", "trained", "trained_by_rate"]
 
 
 def trained(module: nn.Module) -> list[nn.Parameter]:
     """The parameters of a module that train, in the order of their names' registration."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def trained_by_rate(module: nn.Module) -> dict[float, list[nn.Parameter]]:
+    """The same, by how many times the settings' learning rate they learn at: the `rate` of the part they are
+    in, 1 where it has none (`mmagent.adapter.Adapter`).
+    """
+    found: dict[float, list[nn.Parameter]] = {}
+    seen: set[int] = set()
+    for part in module.modules():
+        for parameter in part.parameters(recurse=False):
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                found.setdefault(float(getattr(part, "rate", 1.0)), []).append(parameter)
+    return found
 
 
 @torch.no_grad()
