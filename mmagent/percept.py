@@ -64,9 +64,8 @@ class Kept:
 
 def file_stamp(modality: str, source: object) -> tuple[str, str | None, str, int, int] | None:
     """What tells a file, and what is asked of it, from its later versions; None for what is no file."""
-    question = None
-    if isinstance(source, Asked):
-        source, question = source.source, source.question
+    question = source.question if isinstance(source, Asked) else None
+    source = source.source if isinstance(source, Asked) else source
     if not isinstance(source, str | Path) or source == "-":
         return None
     try:

@@ -312,5 +312,5 @@ def read_asker(directory: Path) -> Asker:
             raise UserError(
                 f"{directory}: the weights {name!r} are {there}, not {shape}. Fit the asker again."
             )
-    parts = (tensors[name].float().numpy() for name in shapes)
-    return Asker(*parts, words)
+    features, by_word, by_kind = (tensors[name].float().numpy() for name in shapes)
+    return Asker(features, by_word, by_kind, words)

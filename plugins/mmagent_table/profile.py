@@ -130,6 +130,8 @@ def _outliers(column: Column) -> int:
 
 def draw(summary: Summary, figure: Figure) -> None:
     """The head of the table with the types of its columns, and a small histogram of each below it."""
+    from matplotlib.transforms import Bbox
+
     columns = summary.columns[:HEAD_COLUMNS]
     figure.set_size_inches(1.75 * max(len(columns), 3) + 0.4, 4.8)
     grid = figure.add_gridspec(2, len(columns), height_ratios=(1.25, 1.0))
@@ -140,7 +142,7 @@ def draw(summary: Summary, figure: Figure) -> None:
         for column in columns
     ]
     cells = [[_cut(cell) for cell in row[: len(columns)]] for row in summary.head[:HEAD_ROWS]]
-    shown = top.table(cellText=cells, colLabels=labels, loc="center", cellLoc="left", bbox=[0, 0, 1, 1])
+    shown = top.table(cellText=cells, colLabels=labels, loc="center", cellLoc="left", bbox=Bbox.unit())
     shown.auto_set_font_size(False)
     shown.set_fontsize(7)
     for (row, _), cell in shown.get_celld().items():
