@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder", "Job", "batches"]
 
+CPU_ROWS = 32  # of a batch on a CPU, whose caches what lies between two layers of more rows leaves
 SHARED = 8  # requests that share their shots are batched by themselves from this many on
 
 OnText = Callable[[str], None]
@@ -61,7 +62,8 @@ class Decoder:
         """Answer jobs in batches, several at once where none builds on what another one is about to read."""
         from mmagent.workers import Workers
 
-        for together in _independent(list(batches(jobs, batch_size))):
+        rows = min(batch_size, CPU_ROWS) if self._core.device.type == "cpu" else batch_size
+        for together in _independent(list(batches(jobs, rows))):
             if on_text is not None or len(together) < 2:
                 yield from (self.answer(one, options, on_text) for one in together)
                 continue

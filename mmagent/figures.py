@@ -163,7 +163,7 @@ class Deflated:
 
     def add(self, piece: bytes | bytearray | memoryview | NDArray[Any]) -> None:
         """Take the next piece, an array in its memory's order; nothing happens once the limit is reached."""
-        view = memoryview(piece)
+        view = piece.data if isinstance(piece, np.ndarray) else memoryview(piece)
         if self.tried == self.limit or not view.nbytes:
             return
         taken = view.cast("B")[: self.limit - self.tried]

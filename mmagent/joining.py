@@ -1,11 +1,11 @@
 """Several senses on one thing: what each has to say for every answer is added up before any of them speaks.
 
 An adapter that joins gives evidence before soft tokens: a number for each answer, its log-likelihood up to a
-constant. If the senses err independently of each other once the answer is given, the evidence of all that
-are there adds up (naive Bayes; a product of experts: Hinton 2002, "Training Products of Experts by
-Minimizing Contrastive Divergence", eq. 1), and a sense that is missing adds nothing: no value has to be made
-up for it. Every sense that is there then speaks of the sum, so the core reads the same thing in each of their
-places.
+constant, and whatever else of it may be added up. If the senses err independently of each other once the
+answer is given, the evidence of all that are there adds up (naive Bayes; a product of experts: Hinton 2002,
+"Training Products of Experts by Minimizing Contrastive Divergence", eq. 1), and a sense that is missing adds
+nothing: no value has to be made up for it. Every sense that is there then speaks of the sum, so the core
+reads the same thing in each of their places.
 """
 
 from __future__ import annotations

@@ -64,8 +64,9 @@ class Kept:
 
 def file_stamp(modality: str, source: object) -> tuple[str, str | None, str, int, int] | None:
     """What tells a file, and what is asked of it, from its later versions; None for what is no file."""
-    question = source.question if isinstance(source, Asked) else None
-    source = source.source if isinstance(source, Asked) else source
+    question = None
+    if isinstance(source, Asked):
+        question, source = source.question, source.source
     if not isinstance(source, str | Path) or source == "-":
         return None
     try:

@@ -30,14 +30,11 @@ from mmagent.source import BundleSource
 from mmagent.training.preset import Preset
 
 if TYPE_CHECKING:
-    import torch
     import typer
-
-    from mmagent.modality import Encoder, Reader
 
     Thing = Modality | AdapterFamily | BundleSource | Preset
 
-__all__ = ["RESERVED", "PluginInfo", "PluginProblem", "Plugins", "borrowed_encoder", "load_plugins"]
+__all__ = ["RESERVED", "PluginInfo", "PluginProblem", "Plugins", "load_plugins"]
 
 SLOW_SECONDS = 0.5
 OWN = "mmagent"
@@ -336,31 +333,6 @@ def load_plugins() -> Plugins:
     for one in candidates:
         plugins._load(one)
     return plugins
-
-
-def borrowed_encoder(
-    modality: str,
-    location: str,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    trust_remote_code: bool = False,
-) -> tuple[Reader, Encoder]:
-    """The reader and an encoder of another modality, for a sense made of its inputs (clips: pictures).
-
-    A plugin asks here instead of importing another's package. What the reader loads, such as an array, the
-    encoder encodes. Raises `UserError` where no working plugin brings the modality, and what its reader does.
-    """
-    plugins = load_plugins()
-    if modality not in plugins.modalities:
-        there = ", ".join(plugins.modalities) or "none"
-        raise UserError(
-            f"{location} is to be loaded by the modality {modality!r}, which no plugin brings; there are: "
-            f"{there}. mmagent plugins says which are out, and why."
-        )
-    reader: Reader = plugins.resolve(plugins.modalities[modality].reader)()
-    encoder = reader.load_encoder(location, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
-    return reader, encoder
 
 
 def _bring(one: _Candidate, kind: type[Any], thing: Any) -> None:

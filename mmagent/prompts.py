@@ -93,32 +93,34 @@ class _ShotView:
     media: _Group
 
 
+_KEY = secrets.token_hex(8)  # a question cannot guess it
+_MARKER = re.compile(f"\ue000{_KEY}:(\\d+)\ue001")
+
+
 class _Markers(Generic[M]):
     """Hands out private markers and finds the media behind them again."""
 
     def __init__(self) -> None:
-        self._key = secrets.token_hex(8)  # a question cannot guess it
         self._media: list[tuple[str, M]] = []
-        self._pattern = re.compile(f"\ue000{self._key}:(\\d+)\ue001")
 
     def group(self, media: Iterable[tuple[str, M]]) -> _Group:
         return _Group([self._mark(modality, medium) for modality, medium in media])
 
     def _mark(self, modality: str, medium: M) -> _Item:
         self._media.append((modality, medium))
-        return _Item(modality, f"\ue000{self._key}:{len(self._media) - 1}\ue001")
+        return _Item(modality, f"\ue000{_KEY}:{len(self._media) - 1}\ue001")
 
     def split(self, text: str) -> list[str | M]:
-        pieces = self._pattern.split(text)  # text, index, text, index ... text
+        pieces = _MARKER.split(text)  # text, index, text, index ... text
         parts = [self._media[int(piece)][1] if at % 2 else piece for at, piece in enumerate(pieces)]
         return [part for part in parts if not (isinstance(part, str) and part == "")]
 
     def plain(self, text: str) -> str:
-        return self._pattern.sub(lambda found: f"<{self._media[int(found[1])][0]}>", text)
+        return _MARKER.sub(lambda found: f"<{self._media[int(found[1])][0]}>", text)
 
     def missing(self, text: str) -> list[str]:
         """Modalities of the media that the text leaves out."""
-        placed = {int(index) for index in self._pattern.findall(text)}
+        placed = {int(index) for index in _MARKER.findall(text)}
         return [modality for at, (modality, _) in enumerate(self._media) if at not in placed]
 
 

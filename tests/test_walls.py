@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = {"PIL", "accelerate", "datasets", "matplotlib", "numpy", "pandas", "peft", "torch", "transformers"}
+HEAVY = {
+    *("PIL", "accelerate", "av", "datasets", "matplotlib", "networkx", "numpy", "pandas", "peft", "pyarrow"),
+    *("rdkit", "scipy", "sklearn", "soundfile", "torch", "transformers"),
+}
 # What a package may import of ours, besides itself.
 MAY_IMPORT = {
     "mmagent": set(),
@@ -19,9 +22,12 @@ MAY_IMPORT = {
     "mmagent_cli": {"mmagent"},
     "mmagent_adapters": {"mmagent"},
     "mmagent_tiny": {"mmagent"},
+    "mmagent_audio": {"mmagent"},
+    "mmagent_graph": {"mmagent"},
     "mmagent_image": {"mmagent"},
     "mmagent_table": {"mmagent"},
     "mmagent_series": {"mmagent"},
+    "mmagent_set": {"mmagent"},
     "mmagent_video": {"mmagent"},
 }
 LIGHT = [
@@ -59,9 +65,12 @@ LIGHT = [
     "mmagent_cli.state",
     "mmagent_cli.table",
     "mmagent_cli.train",
+    "mmagent_audio",
+    "mmagent_graph",
     "mmagent_image",
     "mmagent_table",
     "mmagent_series",
+    "mmagent_set",
     "mmagent_tiny",
     "mmagent_video",
 ]

@@ -21,8 +21,8 @@ which is the product rule for errors that are independent given c (Kittler et al
 Classifiers", eq. 8). How loud each speaks, w_s, makes up for probes that are too sure and for errors that
 are not independent; it is fitted to what the probes say of rows that they were not fitted to (Wolpert 1992,
 "Stacked Generalization"), over all rows and every choice of their senses at once, so one sense alone is
-calibrated, too. w_s and p_s(c) go into A and b, the rest is `prior`, log p(c). A sum knows nothing of how
-senses compare: whether a picture and a sound match is a question for other families.
+calibrated, too. w_s and p_s(c) go into A and b, the rest is `prior`, log p(c). Of two answers, such as
+whether a picture and a sound match, how each two senses compare is a voice of its own (`pairs`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from mmagent.adapter import Labelled
 from mmagent.errors import UserError
+from mmagent_adapters.pairs import Pair, compared, n_views, placed
 from mmagent_adapters.settings import settings
 
 NAME = "concepts"
@@ -45,12 +46,16 @@ class Concepts(nn.Module):
     """Pooled feature (B, d_encoder) to soft tokens (B, n_tokens, d_core), by way of C concepts.
 
     Buffers, fitted and frozen: weight (C, d_encoder) and bias (C,), nan until `fit` or a load; prior (C,),
-    log shares of the answers, of one that joins other senses. Trained: words (C, n_tokens, d_core).
+    log shares of the answers, of one that joins other senses; view (R, d_encoder), view_bias (R,) and pair
+    (C, R), how it compares with them, where there are two answers. Trained: words (C, n_tokens, d_core).
     """
 
     weight: Tensor
     bias: Tensor
     prior: Tensor
+    view: Tensor
+    view_bias: Tensor
+    pair: Tensor
 
     def __init__(
         self, answers: Sequence[str], n_tokens: int, d_encoder: int, d_core: int, joins: Sequence[str] = ()
@@ -64,6 +69,11 @@ class Concepts(nn.Module):
         if joins:
             self.config["joins"] = list(joins)
             self.register_buffer("prior", torch.zeros(len(answers)))
+        self.n_views = n_views(joins, answers)
+        if self.n_views:
+            self.register_buffer("view", torch.zeros(self.n_views, d_encoder))
+            self.register_buffer("view_bias", torch.zeros(self.n_views))
+            self.register_buffer("pair", torch.zeros(len(answers), self.n_views))
         self.register_buffer("weight", torch.full((len(answers), d_encoder), torch.nan))
         self.register_buffer("bias", torch.full((len(answers),), torch.nan))
         self.words = nn.Parameter(0.02 * torch.randn(len(answers), n_tokens, d_core))
@@ -73,16 +83,39 @@ class Concepts(nn.Module):
         return self._shares(self._logits(pooled))
 
     def evidence(self, values: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
-        """Log-likelihoods (B, C) of the answers, up to a constant, to be added to those of other senses."""
-        return self._logits(pooled)
+        """Log-likelihoods (B, C) of the answers, up to a constant, to be added to those of other senses.
+
+        Beside them, where senses compare, views (B, R) and their squares (B, R).
+        """
+        logits = self._logits(pooled)
+        if not self.n_views:
+            return logits
+        views = pooled.to(self.view.dtype) @ self.view.T + self.view_bias
+        return torch.cat([logits, views, views.square()], dim=-1)
 
     def spoken(self, evidence: Tensor) -> Tensor:
-        """Evidence (B, C), of one sense or several, to soft tokens (B, n_tokens, d_core)."""
+        """Evidence (B, e), of one sense or several, to soft tokens (B, n_tokens, d_core)."""
+        if self.n_views:
+            sizes = [len(self.answers), self.n_views, self.n_views]
+            logits, views, squares = torch.split(evidence, sizes, dim=-1)
+            products = (views.square() - squares) / 2  # summed over each two of the senses that are there
+            evidence = logits + products @ self.pair.T
         return torch.einsum("bc,ckd->bkd", self._shares(evidence).to(self.words.dtype), self.words)
 
     def forward(self, values: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
         """Soft tokens; `values` and `mask` are not looked at."""
         return self.spoken(self.evidence(values, mask, pooled))
+
+    @torch.no_grad()
+    def compare(self, sense: str, pairs: Sequence[Pair], weights: Mapping[str, float]) -> None:
+        """Take over how this sense compares with others, each two as loud as `weights` say by their name."""
+        views, places = placed(pairs, sense, self.joins, self.weight.shape[1])
+        self.view.copy_(torch.from_numpy(views.weight))
+        self.view_bias.copy_(torch.from_numpy(views.bias))
+        self.pair.zero_()
+        for pair, place in zip(pairs, places, strict=True):
+            told = torch.from_numpy(pair.weight), torch.from_numpy(pair.bias)[:, None]
+            self.pair[:, place] = (weights[pair.name] * torch.cat(told, dim=1)).to(self.pair.dtype)
 
     def _logits(self, pooled: Tensor) -> Tensor:
         if bool(self.bias.isnan().any()):
@@ -152,14 +185,27 @@ def join(adapters: Mapping[str, nn.Module], rows: Mapping[str, Labelled], *, see
     evidence = {
         name: held_out_evidence(rows[name], one.answers, one.strength, seed) for name, one in senses.items()
     }
-    weights = loudness(evidence, answer_of, first.answers, prior)
+    pairs = compared(rows, first.answers, seed) if first.n_views else []
+    weights = loudness(
+        {**evidence, **{pair.name: pair.held_out for pair in pairs}},
+        answer_of,
+        first.answers,
+        prior,
+        {pair.name: pair.names for pair in pairs},
+    )
     for name, one in senses.items():
         own = log_shares([answer.strip() for answer in rows[name].answers], one.answers)
         one.weight.mul_(weights[name])
         one.bias.copy_(weights[name] * (one.bias - torch.from_numpy(own)))
         one.prior.copy_(torch.from_numpy(prior))
+        if first.n_views:
+            one.compare(name, pairs, weights)
     told = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    mute = "; no sense alone says much of the answer" if max(weights.values()) < MUTE else ""
+    mute = (
+        "; neither the senses nor how they compare say much of the answer"
+        if max(weights.values()) < MUTE
+        else ""
+    )
     return f"added up, each as loud as held-out rows make it: {told}{mute}"
 
 

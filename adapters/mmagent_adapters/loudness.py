@@ -7,7 +7,7 @@ counted twice. One weight for each sense, the same whichever others are there, m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -68,16 +68,18 @@ def loudness(
     answers: Mapping[int, str],
     labels: Sequence[str],
     prior: Floats,
+    of: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, float]:
-    """A weight of 0 or more for each sense, under which the rows' answers are likeliest.
+    """A weight of 0 or more for each voice, under which the rows' answers are likeliest.
 
-    evidence: by sense and row, (C,);  answers: by row;  prior (C,) log p(label). The mean over all rows and
-    all choices of their senses of log softmax(prior + sum_s w_s evidence_s), concave in w, by Newton's
-    method; a pull towards 1 of the weight of one row settles what the rows leave open.
+    evidence: by voice and row, (C,);  answers: by row;  prior (C,) log p(label);  of: the senses that a voice
+    is of, where it is not a sense alone. The mean over all rows and all choices of their senses of
+    log softmax(prior + sum_s w_s evidence_s), concave in w, by Newton's method; a pull towards 1 of the
+    weight of one row settles what the rows leave open.
     """
     names = list(evidence)
     at = {label: number for number, label in enumerate(labels)}
-    parts = _by_senses(evidence, answers)
+    parts = _by_voices(evidence, answers, of or {})
     weights = np.ones(len(names))
     for _ in range(STEPS):
         slope, bend = weights - 1.0, np.eye(len(names))
@@ -100,14 +102,18 @@ def loudness(
     return dict(zip(names, weights.tolist(), strict=True))
 
 
-def _by_senses(
-    evidence: Mapping[str, Mapping[int, Floats]], answers: Mapping[int, str]
+def _by_voices(
+    evidence: Mapping[str, Mapping[int, Floats]],
+    answers: Mapping[int, str],
+    of: Mapping[str, Collection[str]],
 ) -> dict[tuple[str, ...], list[int]]:
-    """The rows that have these senses, for every choice of senses."""
+    """The rows that have these voices, for every choice of their senses: those whose senses are all there."""
     parts: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for row in answers:
         there = [name for name, one in evidence.items() if row in one]
-        for size in range(1, len(there) + 1):
-            for kept in combinations(there, size):
-                parts[kept].append(row)
+        senses = [name for name in there if name not in of]
+        for size in range(1, len(senses) + 1):
+            for kept in combinations(senses, size):
+                heard = tuple(name for name in there if set(of.get(name, (name,))) <= set(kept))
+                parts[heard].append(row)
     return parts

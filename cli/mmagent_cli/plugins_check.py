@@ -32,17 +32,17 @@ def check(
 
     The same checks run in a plugin's own tests through mmagent.testing.ModalitySuite.
     """
-    for one in file or ():
-        if not one.is_file():
-            raise UserError(f"there is no file {one} to check with. Give files that {name} reads.")
+    for path in file or ():
+        if not path.is_file():
+            raise UserError(f"there is no file {path} to check with. Give files that {name} reads.")
     from mmagent.conformance import CHECKS, run_check, subject_of
 
     state: State = context.obj
     subject = subject_of(name, state.plugins, samples=file or (), encoder=encoder)
     outcomes = []
     with bar("checking") as advance:
-        for at, one in enumerate(CHECKS, start=1):
-            outcomes.append(run_check(one, subject))
+        for at, promise in enumerate(CHECKS, start=1):
+            outcomes.append(run_check(promise, subject))
             advance(at, len(CHECKS))
     failed = [one for one in outcomes if one.state == "fail"]
     if as_json:

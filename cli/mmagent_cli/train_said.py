@@ -19,6 +19,8 @@ __all__ = ["Bar", "say_what_came", "say_what_trains", "say_where"]
 def say_what_trains(prepared: Prepared) -> None:
     """Names, shapes, count and share of what trains, before the first step."""
     core = prepared.agent.core
+    for line in _senses(prepared):
+        print(line)
     for line in _folded(prepared.parameters()):
         print(f"trains  {line}")
     kept = "".join(f", the adapter for {name}" for name, family in prepared.families.items() if not family)
@@ -28,6 +30,17 @@ def say_what_trains(prepared: Prepared) -> None:
         f"{prepared.start.began_as}. Frozen: the core ({core.fingerprint()[:12]}){kept} and the encoder."
     )
     print(f"{len(prepared.train):,} examples to learn from, {len(prepared.validation):,} to judge by.")
+
+
+def _senses(prepared: Prepared) -> list[str]:
+    """One line for each sense that learns: whether the bundle had it, its family, its encoder."""
+    bundle = prepared.agent.bundle
+    lines = []
+    for name, family in prepared.families.items():
+        what = f"{bundle.name}'s own adapter, kept" if family is None else f"adapter {family.name}"
+        known = "" if name in bundle.senses else f"new to {bundle.name}, "
+        lines.append(f"sense   {name}  {known}{what}, encoder {prepared.encoders[name]}")
+    return lines
 
 
 def _folded(parameters: Sequence[tuple[str, tuple[int, ...], int]]) -> list[str]:

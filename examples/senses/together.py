@@ -1,14 +1,18 @@
 """Two senses beat each alone: noisy pictures of digits with noisy spoken digits, one command, three seeds.
 
     python examples/senses/together.py --data DATA --out together.json [--audio-encoder DIR]
+    python examples/senses/together.py --data DATA --out match.json [--audio-encoder DIR] --match
 
 DATA holds mnist/train.parquet and fsdd/train.parquet. A row is a picture of a digit under strong noise and
 the same digit spoken by somebody under strong noise; which picture meets which recording is drawn by the
 seed. The speaker of the test rows was never heard in training, their pictures never seen. One run is `mmagent
 train` on both senses (each may be missing: `--modality-dropout`) and `mmagent eval` on the test rows: with
 both, with each alone, with none, with another row's media, told in words, and beside logistic regression on
-the features of both. How strong the noise is was set so that either sense alone is right in 60 to 85 of 100
-rows; nothing else was chosen with the test rows in sight.
+the features of both. How strong the noise is was set on training rows alone, so that logistic regression on
+one sense is right in about 70 of 100: 74 on pictures (5 folds), 69 on recordings of a speaker left out.
+
+With --match there is no noise, half of the rows show another digit than the one that is spoken, and what is
+asked is whether they match: there each sense alone knows nothing.
 """
 
 from __future__ import annotations
@@ -29,11 +33,14 @@ import numpy as np
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 from PIL import Image
+from seeds import FEW
 
 SEEDS = (0, 1, 2)
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 QUESTION = "Which digit is this?"
-PICTURE_NOISE = 0.9  # standard deviation, of a picture whose values lie from 0 to 1
+WHETHER = "Do they match?"
+CLEAN = {"picture_noise": 0.0, "sound_noise": 100.0}
+PICTURE_NOISE = 0.5  # standard deviation, of a picture whose values lie from 0 to 1
 SOUND_NOISE = 0.0  # dB: power of the recording over power of the noise
 ROWS = {"train": 1200, "test": 400}
 
@@ -62,6 +69,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--picture-noise", type=float, default=PICTURE_NOISE)
     parser.add_argument("--sound-noise", type=float, default=SOUND_NOISE)
+    parser.add_argument("--match", action="store_true", help="ask whether they match, without noise")
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="more options of mmagent train")
     given = parser.parse_args()
     cells = [Cell(**one) for one in json.loads(given.out.read_text())] if given.out.exists() else []
@@ -78,7 +86,7 @@ def main() -> None:
 
 
 def pairs(
-    data: Path, folder: Path, *, seed: int, picture_noise: float, sound_noise: float
+    data: Path, folder: Path, *, seed: int, picture_noise: float, sound_noise: float, match: bool = False
 ) -> tuple[Path, str]:
     """Write pictures, recordings and rows.jsonl; the file of the rows and the speaker of the test rows."""
     rng = np.random.default_rng(seed)
@@ -90,11 +98,16 @@ def pairs(
     for split, n in ROWS.items():
         heard = [one for one in recordings if (one["speaker"] == speaker) == (split == "test")]
         for at, number in enumerate(_evenly(heard, n, rng)):
-            digit = heard[number]["digit"]
+            digit = shown = heard[number]["digit"]
+            question, answer = QUESTION, DIGITS[digit]
+            if match:
+                other = int(digit + rng.integers(1, len(DIGITS))) % len(DIGITS)
+                shown = digit if rng.random() < 0.5 else other
+                question, answer = WHETHER, "yes" if shown == digit else "no"
             places = {"image": f"{split}-{at}.png", "audio": f"{split}-{at}.wav"}
-            _write_picture(folder / places["image"], next(pictures[digit]), picture_noise, rng)
+            _write_picture(folder / places["image"], next(pictures[shown]), picture_noise, rng)
             _write_sound(folder / places["audio"], heard[number]["audio"]["bytes"], sound_noise, rng)
-            lines.append({**places, "question": QUESTION, "answer": DIGITS[digit], "split": split})
+            lines.append({**places, "question": question, "answer": answer, "split": split})
     rows = folder / "rows.jsonl"
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return rows, speaker
@@ -143,11 +156,13 @@ def _write_sound(place: Path, wav: bytes, snr: float, rng: np.random.Generator) 
 
 def _cell(given: argparse.Namespace, seed: int, folder: Path) -> Cell:
     noise = {"picture_noise": given.picture_noise, "sound_noise": given.sound_noise}
-    rows, speaker = pairs(given.data, folder, seed=seed, **noise)
+    if given.match:
+        noise = CLEAN
+    rows, speaker = pairs(given.data, folder, seed=seed, match=given.match, **noise)
     bundle, report = folder / "bundle", folder / "report"
     own = ["--encoder", f"audio={given.audio_encoder}"] if given.audio_encoder else []
     begun = time.perf_counter()
-    _run(["train", "--data", rows, "--out", bundle, "--seed", seed, *own, *given.train])
+    _run(["train", "--data", rows, "--out", bundle, "--seed", seed, *FEW, *own, *given.train])
     seconds = time.perf_counter() - begun
     _run(["eval", "--data", rows, "--bundle", bundle, "--split", "test", "--out", report])
     found = json.loads((report / "report.json").read_text())

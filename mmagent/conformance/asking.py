@@ -48,9 +48,9 @@ def round_trip(subject: Subject) -> str:
     rows = len(samples)
     apart = difference(found, subject.features.pooled[:rows])
     demand(apart <= TOLERANCE, f"features of a bundle's sense differ from its encoder's by {apart:.1e}.")
-    answers = [agent.ask(QUESTION, max_tokens=4, **{name: sample}) for sample in samples[:2]]
-    again = _agent(subject, again=True).ask(QUESTION, max_tokens=4, **{name: samples[0]})
-    demand(again.text == answers[0].text, "a bundle that is opened again answers something else.")
+    answers = [_asked(agent, name, sample) for sample in samples[:2]]
+    again = _asked(_agent(subject, again=True), name, samples[0])
+    demand(again == answers[0], "a bundle that is opened again answers something else.")
     return f"{agent.bundle.size:,} bytes, with a random core; {N_TOKENS} soft tokens for an input"
 
 
@@ -59,10 +59,16 @@ def missing(subject: Subject) -> str:
     agent, name = _agent(subject), subject.modality.name
     agent.ask(QUESTION, max_tokens=2)
     try:
-        agent.ask(QUESTION, max_tokens=2, **{name: subject.folder / "not there"})
+        _asked(agent, name, subject.folder / "not there")
     except UserError:
         return "answered in words alone; a file that is not there is refused"
     raise Failed("a file that is not there is answered as if it were.")
+
+
+def _asked(agent: Agent, name: str, source: object) -> str:
+    """What is answered about one input of the modality `name`."""
+    media: dict[str, Any] = {name: source}
+    return agent.ask(QUESTION, max_tokens=4, **media).text
 
 
 def _agent(subject: Subject, *, again: bool = False) -> Agent:

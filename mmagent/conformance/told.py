@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmagent.conformance.check import Skipped, demand
+from mmagent.conformance.check import Failed, Skipped, demand
 from mmagent.conformance.subject import Subject
 from mmagent.profile import ASPECTS, Profile
 
@@ -33,17 +33,7 @@ def profile(subject: Subject) -> str:
     make = getattr(subject.reader, "profile", None)
     if make is None:
         raise Skipped("the reader has no `profile`, so mmagent inspect shows what `describe` says.")
-    for raw in subject.raws:
-        found = make(raw)
-        demand(
-            isinstance(found, Profile),
-            f"`profile` gives a {type(found).__name__}, not a mmagent.profile.Profile.",
-        )
-        demand(
-            found.summary.strip() and "\n" not in found.summary, "the summary of a profile must be one line."
-        )
-        lost = [heading for key, heading in ASPECTS.items() if not found.aspects.get(key)]
-        demand(not lost, f"the profile tells nothing about {lost[0] if lost else ''}.")
+    found = [_whole(make(raw)) for raw in subject.raws][-1]
     if found.draw is None:
         return found.summary
     try:
@@ -54,6 +44,16 @@ def profile(subject: Subject) -> str:
     found.draw(figure)
     demand(figure.axes, "`draw` of the profile draws no axes.")
     return f"{found.summary}; drawn"
+
+
+def _whole(made: object) -> Profile:
+    """A profile that lacks nothing."""
+    if not isinstance(made, Profile):
+        raise Failed(f"`profile` gives a {type(made).__name__}, not a mmagent.profile.Profile.")
+    demand(made.summary.strip() and "\n" not in made.summary, "the summary of a profile must be one line.")
+    lost = [heading for key, heading in ASPECTS.items() if not made.aspects.get(key)]
+    demand(not lost, f"the profile tells nothing about {lost[0] if lost else ''}.")
+    return made
 
 
 def cost(subject: Subject) -> str:

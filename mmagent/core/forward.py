@@ -19,6 +19,8 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from mmagent.core.lastblock import trim_last_block
+
 __all__ = ["KV", "Forward", "GrowingLayer", "kv_of", "new_past"]
 
 KV = list[tuple[Tensor, Tensor]]
@@ -37,6 +39,7 @@ class Forward:
         states = (name for name in ("past_key_values", "cache_params") if name in names)
         self._state = next(states, None)
         self.keeps_kv = self._state == "past_key_values" and _is_plain(model.config)
+        trim_last_block(model)
 
     @property
     def keeps_state(self) -> bool:
@@ -77,12 +80,12 @@ class Forward:
 
 
 def _last(last: int, embeds: Tensor | None) -> int | Tensor:
-    """Which positions get logits: a number, or while learning their places.
+    """Which positions get logits: a number, or of several rows their places.
 
-    A number is a slice, and of a slice that needs gradients torch makes one small product per row, each with
-    the whole vocabulary's matrix; places are copied out, and it is one product.
+    A number is a slice, and of a slice of several rows torch makes one small product per row, each with the
+    whole vocabulary's matrix; places are copied out, and it is one product.
     """
-    if embeds is None or not embeds.requires_grad or not torch.is_grad_enabled():
+    if embeds is None or embeds.shape[0] == 1:
         return last
     width = embeds.shape[1]
     return torch.arange(max(0, width - last), width, device=embeds.device)

@@ -18,6 +18,8 @@ from mmagent.core.assemble import Inputs, Row, check_room, pack, read, read_cont
 from mmagent.core.cache import PrefixCache
 from mmagent.core.decode import Mixer
 from mmagent.core.forward import KV, kv_of, new_past
+from mmagent.core.lastblock import wanting
+from mmagent.core.lead import lead_length, lead_states
 from mmagent.core.prefill import Read, prefill
 from mmagent.core.prompt import Prompt
 from mmagent.errors import UserError
@@ -101,24 +103,36 @@ def loss(core: Core, prompts: Sequence[Prompt | str | Row], targets: Sequence[st
     return target_losses(core, rows, answers).sum() / sum(map(len, answers))
 
 
-def target_losses(core: Core, rows: Sequence[Row], targets: Sequence[Sequence[int]]) -> Tensor:
+def target_losses(
+    core: Core, rows: Sequence[Row], targets: Sequence[Sequence[int]], *, recomputed: bool = False
+) -> Tensor:
     """Cross-entropy of each row's target tokens, summed over them: (B,), differentiable in `Soft.embeds`.
 
-    Raises UserError where a row and its target are longer than the core reads.
+    What the loss does not need is not computed: the states of a text that all rows begin with are read once,
+    and of the last block only the positions of the targets. recomputed: the backward pass computes layers
+    anew, so that each must run as a whole. Raises UserError where a row and its target are longer than the
+    core reads.
     """
-    whole = [row.then(ids) for row, ids in zip(rows, targets, strict=True)]
-    check_room(core, whole, 0)
-    inputs = pack(core, whole)
+    check_room(core, [row.then(ids) for row, ids in zip(rows, targets, strict=True)], 0)
+    inputs = pack(core, [row.then(ids[:-1]) for row, ids in zip(rows, targets, strict=True)])
     longest = max(len(ids) for ids in targets)
-    mask = inputs.attention_mask if inputs.padded else None
-    logits, _ = core.forward(embeds=inputs.embeds, mask=mask, positions=inputs.position_ids, last=longest + 1)
+    lead = 0 if recomputed else lead_length(core, rows, inputs, longest)
+    with wanting(0 if recomputed else longest):
+        logits, _ = core.forward(
+            embeds=inputs.embeds[:, lead:],
+            mask=inputs.attention_mask if inputs.padded else None,
+            positions=inputs.position_ids[:, lead:],
+            past=lead_states(core, rows[0], lead, inputs) if lead else None,
+            keep=lead > 0,
+            last=longest,
+        )
     labels = torch.full((len(rows), longest), -100, dtype=torch.long)
     for i, ids in enumerate(targets):
         labels[i, longest - len(ids) :] = torch.tensor(ids)
-    wanted = logits[:, :-1].float().transpose(1, 2)  # (B, V, longest)
-    return functional.cross_entropy(
-        wanted, labels.to(wanted.device), ignore_index=-100, reduction="none"
-    ).sum(1)
+    terms = functional.cross_entropy(
+        logits.float().flatten(0, 1), labels.flatten().to(logits.device), reduction="none"
+    )  # (B * longest,), 0 where a shorter row has no token
+    return terms.view(len(rows), longest).sum(1)
 
 
 def _result(choice: str, logprob: float, job: _Job) -> ChoiceScore:

@@ -73,12 +73,22 @@ def check(
         classes=labelled.is_classes,
         opened=not quick,
         media=seen.count,
+        having=_having(labelled),
         prompts=report,
         estimate=estimate(labelled) if estimate is not None else {},
         notes=tuple(notes),
         warnings=(*_split_warnings(labelled), *_imbalance(labelled), *_conflicts(labelled, seen)),
         problems=tuple(problems),
     )
+
+
+def _having(labelled: LabelledSet) -> dict[str, int]:
+    """Rows that have media of each modality, and of all of them where there are several."""
+    names = sorted(labelled.modalities)
+    found = {name: sum(bool(one.media.get(name)) for one in labelled) for name in names}
+    if len(names) > 1:
+        found["all of them"] = sum(all(one.media.get(name) for name in names) for one in labelled)
+    return found
 
 
 def _labels(labelled: LabelledSet) -> dict[str, dict[str, int]]:

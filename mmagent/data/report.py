@@ -50,6 +50,7 @@ class CheckReport:
     classes   whether the answers are classes
     opened    whether the media were opened, or only looked for
     media     how many different ones there are
+    having    rows that have media of each modality, and "all of them" where there are several
     prompts   None: no agent was given, or it makes no prompt of these media (a note says why)
     estimate  what the trainer says of memory and time
     notes     how something was understood; warnings: what is odd; problems: what training refuses
@@ -67,6 +68,7 @@ class CheckReport:
     classes: bool
     opened: bool
     media: int
+    having: Mapping[str, int]
     prompts: PromptReport | None
     estimate: Mapping[str, Any]
     notes: tuple[str, ...]
@@ -86,6 +88,7 @@ class CheckReport:
             **vars(self),
             "clean": self.clean,
             "columns": dict(self.columns),
+            "having": dict(self.having),
             "splits": dict(self.splits),
             "labels": {split: dict(counts) for split, counts in self.labels.items()},
             "prompts": prompts and {**vars(prompts), "shown": shown},
@@ -126,7 +129,9 @@ class CheckReport:
 
     def _looked_at(self) -> str:
         found = "opened" if self.opened else "looked for, not opened"
-        return f"  {self.media:,} different media, {found}"
+        of = ", ".join(f"{name} {count:,}" for name, count in self.having.items())
+        several = f"\n  rows that have {of}" if len(self.having) > 1 else ""
+        return f"  {self.media:,} different media, {found}{several}"
 
     def _prompts(self) -> str:
         if self.prompts is None:

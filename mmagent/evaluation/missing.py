@@ -72,12 +72,14 @@ def against_missing(
 ) -> list[str]:
     """One sentence for each choice of senses: what is lost on the same rows, with its interval."""
     lines = []
+    every = {name for kept in missing for name in kept}
     for kept, result in missing.items():
         lost = paired(whole.accuracy(), result.accuracy(), resamples=resamples, seed=seed)
         value, low, high = (100 * x + 0.0 for x in (lost.value, lost.low, lost.high))
         sure = {"better": "", "worse": ", more than with all", "tied": ", which may be chance"}[lost.verdict]
+        gone, score = " and ".join(sorted(every - set(kept))), 100 * result.accuracy().value()
         lines.append(
-            f"With {name_of(kept)} {100 * result.accuracy().value():.1f} %: {value:.1f} points "
+            f"Without {gone} ({name_of(kept)}) {score:.1f} %: {value:.1f} points "
             f"({low:.1f} to {high:.1f}) lost{sure}."
         )
     return lines

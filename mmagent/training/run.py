@@ -132,7 +132,8 @@ def _fitted_again(prepared: Prepared, settings: TrainSettings) -> str | None:
     rows = prepared.everything()
     if len(rows) > 1:
         return fit_together_again(prepared.agent, prepared.start, rows, settings.seed)
-    return fit_again(prepared.agent, prepared.start, *rows.values(), settings.seed)
+    (alone,) = rows.values()
+    return fit_again(prepared.agent, prepared.start, alone, settings.seed)
 
 
 def _write(

@@ -105,7 +105,8 @@ class SoundEncoder:
     @property
     def _weight(self) -> Tensor:
         """A tensor where and as the network computes."""
-        return next(iter(self.network.state_dict().values()))
+        weight: Tensor = next(iter(self.network.state_dict().values()))
+        return weight
 
     @torch.no_grad()
     def _one(self, sound: Sound) -> Features:

@@ -28,7 +28,8 @@ def log_mel(samples: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(samples, (WINDOW // 2, WINDOW // 2 + HOP))
     frames = padded.unfold(0, WINDOW, HOP)[: len(samples) // HOP + 1]
     power = torch.fft.rfft(frames * torch.hann_window(WINDOW), N_FFT).abs().square()  # (T, N_FFT // 2 + 1)
-    return 10 * (power @ _filters() / WINDOW + SILENCE).log10().T
+    banded: Tensor = power @ _filters() / WINDOW
+    return 10 * (banded + SILENCE).log10().T
 
 
 @lru_cache

@@ -94,11 +94,11 @@ class PretrainedEncoder:
 
     def _one(self, sound: Sound) -> Features:
         parts: list[Tensor] = []
-        total, count, together = 0.0, 0, 1
+        total, count, together = torch.zeros(()), 0, 1
         n_windows = sound.seconds / self.seconds
         for piece in windows(sound, self.rate, self.seconds):
             made = self._window(piece)  # (n, d)
-            total, count = total + made.sum(0), count + len(made)
+            total, count = total.to(made.device) + made.sum(0), count + len(made)
             if not parts:
                 together = max(1, math.ceil(n_windows * len(made) / MOST))
             groups = made.tensor_split(math.ceil(len(made) / together))
@@ -122,7 +122,7 @@ class PretrainedEncoder:
             for key, value in made.items()
             if key in self.accepted
         }
-        hidden = self.model(**inputs).last_hidden_state
+        hidden: Tensor = self.model(**inputs).last_hidden_state
         mask = made.get("attention_mask")
         share = 1.0 if mask is None else float(mask.float().mean())
         if getattr(self.model.config, "model_type", "") == AST:

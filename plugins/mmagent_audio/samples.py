@@ -7,6 +7,7 @@ import wave
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmagent_audio.sound import Sound, from_array
 
@@ -33,7 +34,7 @@ def channels_turned(sound: Sound, seed: int) -> Sound:
     return from_array(np.concatenate(list(sound.blocks()))[:, order], sound.rate, sound.name)
 
 
-def _wav(values: np.ndarray, rate: int) -> bytes:  # type: ignore[type-arg]
+def _wav(values: NDArray[np.float64], rate: int) -> bytes:
     stream = io.BytesIO()
     with wave.open(stream, "wb") as file:
         file.setnchannels(values.shape[1])

@@ -107,7 +107,8 @@ class YamnetEncoder:
 
     def _log_mel(self, samples: Tensor) -> Tensor:
         frames = samples.unfold(0, WINDOW, HOP) * self.window
-        return (torch.fft.rfft(frames, N_FFT).abs() @ self.mel + OFFSET).log()
+        banded: Tensor = torch.fft.rfft(frames, N_FFT).abs() @ self.mel
+        return (banded + OFFSET).log()
 
     @torch.no_grad()
     def _patches(self, patches: Sequence[Tensor]) -> Tensor:

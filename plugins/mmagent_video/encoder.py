@@ -78,7 +78,7 @@ def load_encoder(
     """The encoder without weights for "builtin", else one that looks at frames. Raises `UserError`."""
     if location == BUILTIN:
         return VideoEncoder(None, device)
-    from mmagent.plugins import borrowed_encoder
+    from mmagent.borrowing import borrowed_encoder
 
     pictures = borrowed_encoder(
         "image", location, device=device, dtype=dtype, trust_remote_code=trust_remote_code

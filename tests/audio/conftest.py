@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 
 Wave = NDArray[np.float32]
 
-pytest.importorskip("soundfile", reason="soundfile is not installed: pip install 'mmagent[audio]'")
+
+@pytest.fixture(scope="session", autouse=True)
+def decoder() -> None:
+    """Nothing here can be tried without what decodes sound."""
+    pytest.importorskip("soundfile", reason="soundfile is not installed: pip install 'mmagent[audio]'")
 
 
 @pytest.fixture

@@ -94,7 +94,8 @@ def test_a_bundle_is_trained_asked_and_says_no_to_a_table(
 ):
     from mmagent_cli.app import main
 
-    options = ["--column", "series=values", "--epochs", "2", "--validations", "1", "--dtype", "float32"]
+    options = ["--column", "series=values", "--epochs", "12", "--learning-rate", "0.03", "--validations", "2"]
+    options += ["--dtype", "float32"]
     out = tmp_path / "waves"
     assert main(["train", "--data", str(parquet), "--out", str(out), *options]) == 0
     manifest = json.loads((out / "bundle.json").read_text())

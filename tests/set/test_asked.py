@@ -86,7 +86,8 @@ def test_training_asking_and_controls_hold_the_statement_against_the_set(
     rows: Path, call: Callable[..., str], tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bowls"
-    call("train", "--data", rows, "--out", bundle, "--epochs", 8, "--validations", 2, "--dtype", "float32")
+    how = ["--epochs", 12, "--learning-rate", 0.03, "--validations", 2, "--dtype", "float32"]
+    call("train", "--data", rows, "--out", bundle, *how)
     entry = json.loads((bundle / "bundle.json").read_text())["senses"]["set"]
     assert entry["adapter"]["family"] == "concepts"
     agent = Agent.load(bundle, dtype="float32")

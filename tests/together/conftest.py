@@ -107,6 +107,12 @@ def write(place: Path, sense: str, vector: Sequence[float]) -> str:
     return str(place)
 
 
+@pytest.fixture(scope="session")
+def write_media() -> Callable[[Path, str, Sequence[float]], str]:
+    """Write one input of a sense."""
+    return write
+
+
 Rows = Callable[..., Path]
 
 

@@ -37,8 +37,8 @@ def test_the_report_tells_what_each_sense_is_worth(
         "eval", "--data", rows, "--bundle", out, "--baselines", "logistic", "--out", report
     )
     assert code == 0, err
-    assert "With smell alone" in said
-    assert "With tone alone" in said
+    assert "Without tone (smell alone)" in said
+    assert "Without smell (tone alone)" in said
     told = json.loads((report / "report.json").read_text())
     kinds = {one["name"]: one["kind"] for one in told["systems"]}
     assert kinds["smell alone"] == kinds["tone alone"] == "missing"
@@ -81,6 +81,27 @@ def test_a_sense_that_the_data_lack_is_one_line(
     assert code == 2
     assert said in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_the_check_and_the_training_say_which_senses_there_are(
+    call: Call, two: tuple[Path, Path], write_rows: Any, tmp_path: Path
+) -> None:
+    rows = write_rows(tmp_path, BOTH, 24, missing=0.4)
+    given = [json.loads(line) for line in rows.read_text().splitlines()]
+    n = {name: sum(name in row for row in given) for name in BOTH}
+    both = sum(all(name in row for name in BOTH) for row in given)
+    assert both < min(n.values())
+    code, said, err = call("data", "check", rows)
+    assert code == 0, err
+    assert f"rows that have smell {n['smell']}, tone {n['tone']}, all of them {both}" in said
+    few = ("--epochs", 1, "--validations", 1, "--dtype", "float32", "--encoder", "tone=other")
+    code, said, err = call("train", "--data", rows, "--out", tmp_path / "out", *few)
+    assert code == 0, err
+    assert "sense   smell  new to tiny, adapter concepts, encoder builtin" in said
+    assert "sense   tone  new to tiny, adapter concepts, encoder other" in said
+    code, said, err = call("bundles", "show", tmp_path / "out")
+    assert code == 0, err
+    assert "`concepts` adapter for smell and a `concepts` adapter for tone" in said
 
 
 def test_choices_of_senses() -> None:

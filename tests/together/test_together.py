@@ -90,7 +90,8 @@ def test_the_order_in_which_inputs_are_named_does_not_matter(trained: Path, data
     row = rows(data["test"])[0]
     one = agent.ask(QUESTION, tone=row["tone"], smell=row["smell"])
     other = agent.ask(QUESTION, smell=row["smell"], tone=row["tone"])
-    assert (one.text, one.confidence) == (other.text, other.confidence)
+    assert one.text == other.text
+    assert one.confidence == pytest.approx(other.confidence, abs=1e-4)  # the second reads cached states
 
 
 def test_two_of_one_sense_may_show_different_things_and_are_not_added_up(

@@ -57,10 +57,10 @@ def test_layers_computed_anew_give_the_same_gradients_and_keep_less(agent: Agent
     again, same, less = one_pass(
         agent, task, Passes.of(SETTINGS.changed({"checkpointing": True}), agent.core)
     )
-    assert again == loss
+    assert again == pytest.approx(loss, rel=1e-6)  # without, what no target needs is not computed
     assert all(float(gradient.abs().max()) > 0 for gradient in same.values())
     assert same.keys() == gradients.keys()
-    assert all(torch.equal(same[name], gradients[name]) for name in gradients)
+    torch.testing.assert_close(same, gradients, rtol=1e-4, atol=1e-5)
     assert less < kept / 2
     assert all("forward" not in vars(module) for module in agent.core.model.modules())
 

@@ -74,7 +74,7 @@ def test_a_batch_gives_what_each_clip_gives(clips: list[Clip], pictures: Path, w
 
 
 def test_the_image_encoder_sees_the_very_frames(moving: Make, pictures: Path) -> None:
-    from mmagent.plugins import borrowed_encoder
+    from mmagent.borrowing import borrowed_encoder
 
     frames = moving("left", 3)
     reader, own = borrowed_encoder("image", str(pictures), device=CPU, dtype=torch.float32)
