@@ -96,7 +96,8 @@ class Concepts(nn.Module):
     def spoken(self, evidence: Tensor) -> Tensor:
         """Evidence (B, e), of one sense or several, to soft tokens (B, n_tokens, d_core)."""
         if self.n_views:
-            logits, views, squares = evidence.split([len(self.answers), self.n_views, self.n_views], dim=-1)
+            logits, beside = evidence[..., : -2 * self.n_views], evidence[..., -2 * self.n_views :]
+            views, squares = beside.chunk(2, dim=-1)
             products = (views.square() - squares) / 2  # summed over each two of the senses that are there
             evidence = logits + products @ self.pair.T
         return torch.einsum("bc,ckd->bkd", self._shares(evidence).to(self.words.dtype), self.words)

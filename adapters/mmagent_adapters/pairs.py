@@ -128,7 +128,7 @@ def _pair(
         products = views[0].of(x[0][outside]) * views[1].of(x[1][outside])
         shares = np.log(np.bincount(y[inside], minlength=2) / inside.sum())
         told = log_softmax(products @ weight.T + bias + shares) - shares
-        held_out.update((numbers[at], one) for at, one in zip(outside, told, strict=True))
+        held_out.update((numbers[int(at)], one) for at, one in zip(outside, told, strict=True))
     return Pair(names, *_fit(x, y, labels, seed), held_out)
 
 
