@@ -41,7 +41,7 @@ def read_shots(path: str | Path, modalities: Mapping[str, Modality]) -> list[Sho
 
 def _shot(row: Mapping[str, Any], modalities: Mapping[str, Modality], place: Path, line: int) -> Shot:
     where = f"{place}, line {line}:"
-    if not any(name in row for name in modalities) and not row.get("question"):
+    if all(row.get(name) is None for name in modalities) and not row.get("question"):
         names = ", ".join(modalities)
         raise UserError(f"{where} the shot has nothing to answer about. Give it one of: {names}, question.")
     return shot_from_row(row, modalities, place.parent, f"{where} the shot")

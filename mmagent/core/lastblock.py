@@ -17,14 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-__all__ = ["trim_last_block", "wanting"]
+__all__ = ["blocks_run_whole", "running_whole_blocks", "trim_last_block", "wanting"]
 
 
 class _Wanted(local):
-    """Of this thread: positions that are wanted (0: all), and how many there were before the cut."""
+    """Of this thread: positions that are wanted (0: all), how many there were before the cut, and whether
+    blocks must run whole all the same.
+    """
 
     last = 0
     width = 0
+    whole = False
 
 
 _wanted = _Wanted()
@@ -33,11 +36,28 @@ _wanted = _Wanted()
 @contextmanager
 def wanting(last: int) -> Iterator[None]:
     """Within this block the `last` positions alone are wanted of a model that was trimmed; 0: all."""
-    before, _wanted.last = _wanted.last, last
+    before, _wanted.last = _wanted.last, 0 if _wanted.whole else last
     try:
         yield
     finally:
         _wanted.last = before
+
+
+@contextmanager
+def running_whole_blocks() -> Iterator[None]:
+    """Within this block nothing is left out: layers that the backward pass computes anew must find again
+    what they have seen.
+    """
+    before, _wanted.whole = _wanted.whole, True
+    try:
+        yield
+    finally:
+        _wanted.whole = before
+
+
+def blocks_run_whole() -> bool:
+    """Whether nothing may be left out."""
+    return _wanted.whole
 
 
 def trim_last_block(model: Any) -> bool:

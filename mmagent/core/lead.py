@@ -17,6 +17,7 @@ from transformers import DynamicCache
 from mmagent.core.assemble import Inputs, Row, pack
 from mmagent.core.cache import shared_length
 from mmagent.core.forward import KV, kv_of, new_past
+from mmagent.core.lastblock import blocks_run_whole
 
 if TYPE_CHECKING:
     from mmagent.core.loading import Core
@@ -34,9 +35,9 @@ def lead_length(core: Core, rows: Sequence[Row], inputs: Inputs, last: int) -> i
     """Columns that need not be computed for logits of the `last` positions; 0 where there are none.
 
     Nor are there any in a core that is being trained, that is spread over processes, or that keeps no keys
-    and values.
+    and values, nor where blocks run whole.
     """
-    if core.adapter is not None or core.sharded or not core.forward.keeps_kv:
+    if core.adapter is not None or core.sharded or not core.forward.keeps_kv or blocks_run_whole():
         return 0
     width = inputs.embeds.shape[1]
     shared = min(shared_length([_beginning(row) for row in rows]), width - last)

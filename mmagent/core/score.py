@@ -103,21 +103,18 @@ def loss(core: Core, prompts: Sequence[Prompt | str | Row], targets: Sequence[st
     return target_losses(core, rows, answers).sum() / sum(map(len, answers))
 
 
-def target_losses(
-    core: Core, rows: Sequence[Row], targets: Sequence[Sequence[int]], *, recomputed: bool = False
-) -> Tensor:
+def target_losses(core: Core, rows: Sequence[Row], targets: Sequence[Sequence[int]]) -> Tensor:
     """Cross-entropy of each row's target tokens, summed over them: (B,), differentiable in `Soft.embeds`.
 
     What the loss does not need is not computed: the states of a text that all rows begin with are read once,
-    and of the last block only the positions of the targets. recomputed: the backward pass computes layers
-    anew, so that each must run as a whole. Raises UserError where a row and its target are longer than the
-    core reads.
+    and of the last block only the positions of the targets (unless `running_whole_blocks`). Raises UserError
+    where a row and its target are longer than the core reads.
     """
     check_room(core, [row.then(ids) for row, ids in zip(rows, targets, strict=True)], 0)
     inputs = pack(core, [row.then(ids[:-1]) for row, ids in zip(rows, targets, strict=True)])
     longest = max(len(ids) for ids in targets)
-    lead = 0 if recomputed else lead_length(core, rows, inputs, longest)
-    with wanting(0 if recomputed else longest):
+    lead = lead_length(core, rows, inputs, longest)
+    with wanting(longest):
         logits, _ = core.forward(
             embeds=inputs.embeds[:, lead:],
             mask=inputs.attention_mask if inputs.padded else None,

@@ -214,11 +214,8 @@ def row_losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tens
     """Sum of the cross-entropy over each row's target tokens, and of its choice loss, (B,)."""
     prompts = filled(task.seen, adapter, rows, task.core.device)
     with task.passes.through(task.core):
-        recomputed = task.passes.recompute
-        losses = target_losses(task.core, prompts, [row.target for row in rows], recomputed=recomputed)
-        if not task.contrast:
-            return losses
-        return losses + task.contrast * choice_terms(task.core, prompts, rows, recomputed=recomputed)
+        losses = target_losses(task.core, prompts, [row.target for row in rows])
+        return losses + task.contrast * choice_terms(task.core, prompts, rows) if task.contrast else losses
 
 
 @torch.no_grad()

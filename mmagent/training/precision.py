@@ -117,10 +117,13 @@ def recomputed(layers: Sequence[nn.Module]) -> Iterator[None]:
     transformers does this in training mode only, and a core is in `eval()` for good. The attribute of the
     layer wins over its class's method, and stands inside the hooks of a sharded layer, as it must.
     """
+    from mmagent.core.lastblock import running_whole_blocks
+
     try:
         for layer in layers:
             layer.forward = _anew(layer.forward)
-        yield
+        with running_whole_blocks():
+            yield
     finally:
         for layer in layers:
             layer.__dict__.pop("forward", None)

@@ -214,9 +214,7 @@ def _spelled(
     return tuple(ids)
 
 
-def choice_terms(
-    core: Core, prompts: Sequence[Row], rows: Sequence[LearnRow], *, recomputed: bool = False
-) -> Tensor:
+def choice_terms(core: Core, prompts: Sequence[Row], rows: Sequence[LearnRow]) -> Tensor:
     """How far each row's right choice is from being chosen, (B,): 0 where there is nothing to choose.
 
     The cross-entropy of the right one under the distribution by which `ask` chooses, softmax over the mean
@@ -232,8 +230,7 @@ def choice_terms(
         return torch.zeros(len(rows), device=core.device)
     ids = [choice for row in rows for choice in row.choices]
     lengths = torch.tensor([len(one) for one in ids], device=core.device)
-    asked = [prompts[number] for number in at]
-    scores = -target_losses(core, asked, ids, recomputed=recomputed) / lengths  # one for each choice
+    scores = -target_losses(core, [prompts[number] for number in at], ids) / lengths  # one for each choice
     apart = iter(torch.split(scores, [len(row.choices) for row in rows if row.choices]))
     nothing = scores.new_zeros(())
     return torch.stack(

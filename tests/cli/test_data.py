@@ -85,7 +85,7 @@ CASES = {
     "nothing there": (["rwos.jsonl"], ["rwos.jsonl", "Did you mean 'rows.jsonl'?"]),
     "no data": (["red.png"], ["red.png is not labelled data", "a PNG picture"]),
     "no such column": (["rows.jsonl", "--column", "question=ask"], ["no column 'ask'", "image, label"]),
-    "no such meaning": (["rows.jsonl", "--column", "lable=label"], ["'lable'", "Did you mean 'label'?"]),
+    "no such meaning": (["rows.jsonl", "--column", "labell=label"], ["'labell'", "Did you mean 'label'?"]),
     "no column at all": (["rows.jsonl", "--column", "label"], ["--column 'label'", "question=prompt_text"]),
     "a column twice": (["rows.jsonl", "--column", "label=label", "--column", "label=image"], ["two columns"]),
     "unknown bundle": (["rows.jsonl", "--bundle", "tny"], ["no bundle called 'tny'"]),

@@ -73,7 +73,10 @@ def test_a_page_holds_the_profile_and_escapes_names(inspect, pictures, tmp_path)
     ("arguments", "words"),
     [
         (["no.png"], "there is no file no.png"),
-        (["red.png", "--modality", "smell"], "no modality called 'smell'. There are: image"),
+        (
+            ["red.png", "--modality", "smell"],
+            "no modality called 'smell'. There are: image, audio",
+        ),
         (["red.png", "--picture", "x.pdf"], "is written as .png or .html"),
         (["-", "-"], "stdin can be read once"),
         ([], "Missing argument"),

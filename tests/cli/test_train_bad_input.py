@@ -171,7 +171,7 @@ def adapter_of_another_core(here):
 # What makes the case, and the words that its line must hold.
 CASES = {
     "unknown column": (lambda here: ["--column", "question=ask"], ["no column 'ask'", "image, label"]),
-    "no such meaning": (lambda here: ["--column", "lable=label"], ["'lable'", "'label'"]),
+    "no such meaning": (lambda here: ["--column", "labell=label"], ["'labell'", "'label'"]),
     "nothing there": (lambda here: ["--data", "rwos.csv"], ["rwos.csv", "'rows.csv'"]),
     "empty table": (empty_table, ["rows.csv", "no rows"]),
     "empty folder": (empty_folder, ["none"]),

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from mmagent.core import Core, Soft
 from mmagent.core.assemble import Row, read, read_continuation
+from mmagent.core.lastblock import running_whole_blocks
 from mmagent.core.score import target_losses
 from mmagent_adapters.bending import build_lora
 
@@ -35,7 +36,8 @@ def test_loss_and_gradients_are_those_of_layers_that_run_whole(core: Core, soft:
     embeds = [soft(core, seed).embeds.requires_grad_() for seed in range(3)]
     rows, targets = _rows(core, embeds)
     lean = target_losses(core, rows, targets)
-    whole = target_losses(core, rows, targets, recomputed=True)
+    with running_whole_blocks():
+        whole = target_losses(core, rows, targets)
     assert_close(lean, whole, atol=1e-5, rtol=1e-5)
     found, wanted = (torch.autograd.grad(losses.sum(), embeds) for losses in (lean, whole))
     assert sum(float(one.abs().sum()) for one in wanted) > 0
@@ -81,7 +83,8 @@ def test_a_beginning_that_all_rows_share_and_what_no_target_needs_are_left_out(
     assert counts["computed"][1:] == [max(map(len, targets))] * 2
     for numbers in counts.values():
         numbers.clear()
-    target_losses(core, rows, targets, recomputed=True)
+    with running_whole_blocks():
+        target_losses(core, rows, targets)
     assert counts["first"] == counts["computed"] == [width]
 
 
@@ -107,12 +110,10 @@ def test_a_core_that_is_bent_learns_from_the_shared_beginning_too(fresh: Core, s
     adapter = core.bend(lambda model: build_lora({}, model)).requires_grad_(True)
     rows, targets = _rows(core, [soft(core, seed).embeds for seed in range(3)])
     trained = [p for p in adapter.parameters() if p.requires_grad]
-    found, wanted = (
-        torch.autograd.grad(
-            target_losses(core, rows, targets, recomputed=whole).sum(), trained, allow_unused=True
-        )
-        for whole in (False, True)
-    )
+    found = torch.autograd.grad(target_losses(core, rows, targets).sum(), trained, allow_unused=True)
+    with running_whole_blocks():
+        whole = target_losses(core, rows, targets)
+    wanted = torch.autograd.grad(whole.sum(), trained, allow_unused=True)
     for ours, theirs in zip(found, wanted, strict=True):
         assert (ours is None) == (theirs is None)
         if ours is not None:
