@@ -12,6 +12,7 @@ template that leaves out a picture it was given.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -97,18 +98,16 @@ _KEY = secrets.token_hex(8)  # a question cannot guess it
 _MARKER = re.compile(f"\ue000{_KEY}:(\\d+)\ue001")
 
 
+def _marker(number: int) -> str:
+    """What stands in the text where a medium belongs."""
+    return f"\ue000{_KEY}:{number}\ue001"
+
+
 class _Markers(Generic[M]):
-    """Hands out private markers and finds the media behind them again."""
+    """Finds the media behind markers: (modality, medium) in the order of their numbers."""
 
-    def __init__(self) -> None:
-        self._media: list[tuple[str, M]] = []
-
-    def group(self, media: Iterable[tuple[str, M]]) -> _Group:
-        return _Group([self._mark(modality, medium) for modality, medium in media])
-
-    def _mark(self, modality: str, medium: M) -> _Item:
-        self._media.append((modality, medium))
-        return _Item(modality, f"\ue000{_KEY}:{len(self._media) - 1}\ue001")
+    def __init__(self, media: Sequence[tuple[str, M]]) -> None:
+        self._media = media
 
     def split(self, text: str) -> list[str | M]:
         pieces = _MARKER.split(text)  # text, index, text, index ... text
@@ -117,11 +116,6 @@ class _Markers(Generic[M]):
 
     def plain(self, text: str) -> str:
         return _MARKER.sub(lambda found: f"<{self._media[int(found[1])][0]}>", text)
-
-    def missing(self, text: str) -> list[str]:
-        """Modalities of the media that the text leaves out."""
-        placed = {int(index) for index in _MARKER.findall(text)}
-        return [modality for at, (modality, _) in enumerate(self._media) if at not in placed]
 
 
 def template_names() -> list[str]:
@@ -166,25 +160,14 @@ def render(
     UserError for an unknown template, a misspelt variable, wrong Jinja, or a template that leaves out a
     medium or writes nothing.
     """
-    markers: _Markers[M] = _Markers()
-    views = [_ShotView(shot.question, shot.answer, markers.group(shot.media)) for shot in shots]
-    group = markers.group(media)
-    variables: dict[str, Any] = {"question": (question or "").strip(), "media": group, "shots": views}
-    variables["choices"] = list(choices)
-    for modality in {item.modality for item in group}:
-        variables[modality] = _Group([item for item in group if item.modality == modality])
     name, source = _source(template)
-    module = _run(name, source, variables)
-    text = str(module).rstrip()
-    if not text:
-        raise UserError(f"{name} writes an empty prompt. It needs at least {{{{ question }}}} or a medium.")
-    for modality in markers.missing(text):
-        raise UserError(
-            f"{name} leaves out the {modality} it was given. Write {{{{ {modality} }}}} where it belongs, "
-            "or loop over media (and over shot.media for each of the shots)."
-        )
+    asked = (question or "").strip()
+    shown = tuple((shot.question, shot.answer, tuple(kind for kind, _ in shot.media)) for shot in shots)
+    given = tuple(kind for kind, _ in media)
+    module, text = _module(name, source, asked, shown, given, tuple(choices))
     whole = wrap(text) if wrap else text
     stop = getattr(module, "stop", "\n")
+    markers = _Markers([*(one for shot in shots for one in shot.media), *media])
     return Rendered(
         parts=markers.split(whole),
         stop=(stop,) if isinstance(stop, str) else tuple(str(one) for one in stop),
@@ -192,6 +175,43 @@ def render(
         write_answer=_answer_writer(module),
         text=markers.plain(whole),
     )
+
+
+@lru_cache(maxsize=256)
+def _module(
+    name: str,
+    source: str,
+    question: str,
+    shots: tuple[tuple[str, str, tuple[str, ...]], ...],
+    media: tuple[str, ...],
+    choices: tuple[str, ...],
+) -> tuple[Any, str]:
+    """A template rendered with markers in the places of media, and its text; many questions have the same.
+
+    Media are numbered in the order of the shots, then of the question; here only their modalities are known.
+    """
+    numbers = itertools.count()
+
+    def group(modalities: Iterable[str]) -> _Group:
+        return _Group([_Item(modality, _marker(next(numbers))) for modality in modalities])
+
+    views = [_ShotView(asked, answer, group(kinds)) for asked, answer, kinds in shots]
+    own = group(media)
+    variables: dict[str, Any] = {"question": question, "media": own, "shots": views, "choices": list(choices)}
+    for modality in dict.fromkeys(media):
+        variables[modality] = _Group([item for item in own if item.modality == modality])
+    module = _run(name, source, variables)
+    text = str(module).rstrip()
+    if not text:
+        raise UserError(f"{name} writes an empty prompt. It needs at least {{{{ question }}}} or a medium.")
+    placed = {int(index) for index in _MARKER.findall(text)}
+    everything = [*(kind for _, _, kinds in shots for kind in kinds), *media]
+    for modality in (kind for at, kind in enumerate(everything) if at not in placed):
+        raise UserError(
+            f"{name} leaves out the {modality} it was given. Write {{{{ {modality} }}}} where it belongs, "
+            "or loop over media (and over shot.media for each of the shots)."
+        )
+    return module, text
 
 
 def _answer_writer(module: object) -> Callable[[str], str]:

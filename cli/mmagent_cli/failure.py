@@ -8,7 +8,6 @@ import sys
 from typer import Abort, TyperException
 
 from mmagent.errors import MMAgentError
-from mmagent.training.launch import LAUNCHED
 
 __all__ = ["explain", "report", "say"]
 
@@ -57,7 +56,11 @@ def explain(error: BaseException, *, command: str = "mmagent") -> tuple[str, int
 def _said_elsewhere(error: BaseException) -> bool:
     """Whether another process of the same run tells this; asked by name, since few commands have several."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return "ToldElsewhereError" in names or ("LostProcessError" in names and LAUNCHED in os.environ)
+    if "LostProcessError" not in names:
+        return "ToldElsewhereError" in names
+    from mmagent.training.launch import LAUNCHED  # it imports sockets and subprocesses
+
+    return LAUNCHED in os.environ
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

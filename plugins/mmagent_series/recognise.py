@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 
@@ -60,7 +59,9 @@ def is_npy(head: bytes) -> bool:
     """Whether a numpy file holds numbers along one axis of time, with channels or without."""
     try:
         start = 10 if head[6] == 1 else 12
-        told = ast.literal_eval(head[start : head.index(b"\n", start)].decode("latin1").strip())
+        from ast import literal_eval
+
+        told = literal_eval(head[start : head.index(b"\n", start)].decode("latin1").strip())
         kind, shape = str(told["descr"]).lstrip("<>=|")[:1], told["shape"]
     except (ValueError, SyntaxError, KeyError, IndexError, TypeError, MemoryError, RecursionError):
         return False
