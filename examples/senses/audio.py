@@ -3,11 +3,11 @@
     python examples/senses/audio.py --data DATA --encoder ENCODER
 
 Spoken digits (DATA/fsdd/train.parquet, four speakers): each speaker in turn is the test, the others are
-learned from. ENCODER has heard none of them where it was trained on made sounds alone, as the embedded one
-was; of those trained on recordings beside, --folds names a folder with one for each speaker, trained without
-that one. Words spoken by text-to-speech programs in voices
-that are kept from every encoder (`apt-get install espeak-ng flite`), some that the encoder was trained on and
-some that it was not; and notes, noises and chirps.
+learned from, with every seed. ENCODER has heard none of them where it was trained on made sounds alone, as
+the embedded one was; of those trained on recordings beside, --folds names a folder with one for each speaker,
+trained without that one. Words spoken by text-to-speech programs in voices that are kept from every encoder
+(`apt-get install espeak-ng flite`), some that the encoder was trained on and some that it was not; and notes,
+noises and chirps.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from __future__ import annotations
 import argparse
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from seeds import Scores, measured, over, table
@@ -44,32 +46,33 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--only", default="", help="rows of the table whose name holds this")
     given = parser.parse_args()
-    rows = {
-        f"spoken digits, without {', '.join(given.speakers)} in turn": digits,
+    rows: dict[str, Callable[[argparse.Namespace], list[Scores]]] = {
+        **{f"spoken digits, {name} never heard": partial(digits, speaker=name) for name in given.speakers},
         f"{len(KNOWN)} words, new voices": known_words,
         f"{len(NEW)} words new to the encoder, new voices": new_words,
         "12 notes, 4 noises, 2 chirps": sounds,
     }
-    print("\n".join(table({name: run(given) for name, run in rows.items() if given.only in name})))
-
-
-def digits(given: argparse.Namespace) -> list[Scores]:
-    """One run for each speaker that is left out."""
-    recordings = pq.read_table(given.data / "fsdd" / "train.parquet").to_pylist()
-
-    def run(at: int) -> Scores:
-        speaker = given.speakers[at]
-        rows = [
-            {
-                "audio": one["audio"],
-                "label": one["label"],
-                "split": "test" if one["speaker"] == speaker else "train",
-            }
-            for one in recordings
+    found = {name: run(given) for name, run in rows.items() if given.only in name}
+    if len(spoken := [runs for name, runs in found.items() if name.startswith("spoken digits")]) > 1:
+        found[f"spoken digits, mean of {len(spoken)} speakers"] = [
+            {name: float(np.mean([one[name] for one in seed])) for name in seed[0]}
+            for seed in zip(*spoken, strict=True)
         ]
-        return _measured(rows, given.folds / speaker if given.folds else given.encoder, seed=at)
+    print("\n".join(table(found)))
 
-    return over(range(len(given.speakers)), run)
+
+def digits(given: argparse.Namespace, speaker: str) -> list[Scores]:
+    """One speaker is asked about, the others are learned from."""
+    rows = [
+        {
+            "audio": one["audio"],
+            "label": one["label"],
+            "split": "test" if one["speaker"] == speaker else "train",
+        }
+        for one in pq.read_table(given.data / "fsdd" / "train.parquet").to_pylist()
+    ]
+    encoder = given.folds / speaker if given.folds else given.encoder
+    return over(given.seeds, lambda seed: _measured(rows, encoder, seed))
 
 
 def known_words(given: argparse.Namespace) -> list[Scores]:

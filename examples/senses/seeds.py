@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 FEW = ("--epochs", "3", "--validations", "3")  # the probe is fitted at once; only its words are trained
+STEPS, MOST_EPOCHS = 60, 30  # that words want where rows are few; epochs as `mmagent train` has them
+BATCH, LEARNED = 32, 0.8  # rows of a step, and the share that is not kept to judge by, of `mmagent train`
 CONTROLS = ("--controls", "blind,shuffled", "--baselines", "majority,nearest,logistic")
 
-__all__ = ["measured", "over", "table"]
+__all__ = ["enough", "measured", "over", "table"]
 
 Scores = Mapping[str, float]
 
@@ -31,6 +33,12 @@ def measured(data: Path, work: Path, seed: int, options: Sequence[str] = ()) -> 
     return {
         one["name"]: one["scores"][found["judge"]]["value"] for one in found["systems"] if not one["shots"]
     }
+
+
+def enough(n_rows: int) -> list[str]:
+    """Options of `mmagent train` by which words see some dozens of steps, however few rows there are."""
+    steps = -(-round(LEARNED * n_rows) // BATCH)  # of an epoch
+    return ["--epochs", str(min(max(3, -(-STEPS // steps)), MOST_EPOCHS))]
 
 
 def table(rows: Mapping[str, Sequence[Scores]]) -> list[str]:

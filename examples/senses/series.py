@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from seeds import measured, over, table
+from seeds import enough, measured, over, table
 
 from mmagent.evaluation.baselines import logistic_regression, nearest_mean
 
@@ -53,7 +53,8 @@ def main() -> None:
             def run(
                 seed: int, rows: list[dict[str, Any]] = rows, data: Path = data, work: Path = work
             ) -> Mapping[str, float]:
-                return {**measured(data, work, seed, given.train), **simple(rows, seed)}
+                learned = sum(row["split"] == "train" for row in rows)
+                return {**measured(data, work, seed, [*enough(learned), *given.train]), **simple(rows, seed)}
 
             found[name] = over(given.seeds, run)
     print("\n".join(table(found)))

@@ -29,14 +29,15 @@ __all__ = ["MODEL_TYPE", "SoundEncoder", "joined", "windows"]
 MODEL_TYPE = "mmagent-audio"
 WINDOW_SECONDS = 2.0
 AT_ONCE = 8  # windows per forward pass
-N_FIGURES = 2 * N_MELS + 2
+N_BROAD = 8  # bands of which mean and spread are told; finer ones tell speakers apart rather than words
+N_FIGURES = 2 * N_BROAD + 2
 
 
 class SoundEncoder:
     """Features of sounds: `n_segments` per window, each (d_encoder,) wide.
 
     A segment's own numbers stand in its own columns, zeros in those of the others; the figures of the window
-    (mean and spread of each mel band, level) stand in the last columns of each. So `pooled`, the sum over a
+    (mean and spread of 8 broad bands, level) stand in the last columns of each. So `pooled`, the sum over a
     window's segments, averaged over windows, keeps their order.
     """
 
@@ -127,7 +128,7 @@ class SoundEncoder:
         segments = self.network(edged.to(weight.device, weight.dtype)).float()  # (B, n, d_segment)
         n = segments.shape[1]
         slots = torch.einsum("bnd,nm->bnmd", segments, torch.eye(n, device=segments.device)).flatten(2)
-        figures = torch.cat([heard.mean(2), heard.std(2, correction=0), _levels(mel)], dim=1)
+        figures = torch.cat([_broad(heard.mean(2)), _broad(heard.std(2, correction=0)), _levels(mel)], dim=1)
         return torch.cat([slots, figures.to(slots.device).unsqueeze(1).expand(-1, n, -1)], dim=2)
 
 
@@ -147,6 +148,11 @@ def windows(sound: Sound, rate: int, seconds: float) -> Iterator[Tensor]:
         yield held[:size]
         held = held[size:]
     yield held
+
+
+def _broad(bands: Tensor) -> Tensor:
+    """(B, N_MELS) to (B, N_BROAD), means of neighbours."""
+    return bands.unflatten(1, (N_BROAD, -1)).mean(2)
 
 
 def _levels(mel: Tensor) -> Tensor:
