@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SENSES, default=SENSES)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    if "table" in given.only and not (given.asker and given.spelling):
+        parser.error("the sense for tables needs --asker and --spelling; --only names the others")
     for sense in given.only:
         with tempfile.TemporaryDirectory() as folder:
             make = told if sense == "table" else trained
@@ -70,7 +72,7 @@ def trained(sense: str, given: argparse.Namespace, work: Path) -> tuple[dict[str
     written((row for row in rows if row["split"] == "train"), sense, data)
     options = ["--epochs", EPOCHS.get(sense, 3), "--validations", 6]
     options += ["--encoder", given.audio] if sense == "audio" else []
-    _run(["train", "--data", data, "--bundle", "tiny", "--out", out, "--seed", given.seed,
+    _run(["train", "--data", data, "--bundle", given.bundle, "--out", out, "--seed", given.seed,
           "--adapter", "concepts", *options])  # fmt: skip
     scores = {}
     for topic in dict.fromkeys(row["topic"] for row in rows):
@@ -115,14 +117,13 @@ def merged(
 ) -> Bundle:
     """The bundle `base` with one sense put in, written to `out`, whole or not at all."""
     manifest = json.loads((base.path / MANIFEST).read_text(encoding="utf-8"))
-    for name in ("format", "files"):
-        del manifest[name]
+    for name in ("format", "files", "outside"):
+        manifest.pop(name, None)
     there = manifest["senses"] | {sense: entry}
     manifest["senses"] = {name: there[name] for name in ("image", *SENSES) if name in there}
     manifest["description"] = DESCRIPTION
-    rows = {
-        name: row for name, row in manifest["scores"]["table"].items() if not name.startswith(f"{sense}: ")
-    }
+    before = manifest.setdefault("scores", {}).get("table", {})
+    rows = {name: row for name, row in before.items() if not name.startswith(f"{sense}: ")}
     manifest["scores"]["table"] = rows | scores
     whole: dict[str, Any] = {
         name: base.path / name for name in base.files if not name.startswith(f"{sense}/")
@@ -140,14 +141,9 @@ def card(before: str, manifest: Mapping[str, Any]) -> str:
         lines += ["| what | n | right | 95 % | blind | shuffled |", "|---|---|---|---|---|---|"]
     for name, row in scored:
         low, high = row["interval"]
-        cells = [
-            name,
-            row["n"],
-            *(f"{100 * x:.1f}" for x in (row["score"],)),
-            f"{100 * low:.1f} to {100 * high:.1f}",
-        ]
-        cells += [f"{100 * row[one]:.1f}" for one in ("blind", "shuffled")]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        controls = f"{100 * row['blind']:.1f} | {100 * row['shuffled']:.1f}"
+        spread = f"{100 * low:.1f} to {100 * high:.1f}"
+        lines.append(f"| {name} | {row['n']} | {100 * row['score']:.1f} | {spread} | {controls} |")
     return "\n".join([head.rstrip(), "", *lines, "", LIMITS]) + tail
 
 

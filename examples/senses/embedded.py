@@ -21,7 +21,7 @@ __all__ = ["LEARNERS", "Row"]
 def heard(data: Path) -> Iterator[Row]:
     """Digits spoken by people and programs, words spoken by programs, notes and noises."""
     import pyarrow.parquet as pq
-    from audio import KNOWN, _wav
+    from audio import KNOWN, wav
     from spoken_words import DIGITS, plan, say, tones
 
     for one in pq.read_table(data / "fsdd" / "train.parquet").to_pylist():
@@ -32,9 +32,9 @@ def heard(data: Path) -> Iterator[Row]:
             if split == "test" and topic == "digit":
                 continue
             for way in plan(words, each, seed, held_out=split == "test"):
-                yield _row(_wav(*say(way))["bytes"], topic, f"Which {topic} is spoken?", way.word, split)
+                yield _row(wav(*say(way))["bytes"], topic, f"Which {topic} is spoken?", way.word, split)
         for label, wave, rate in tones(each, seed):
-            yield _row(_wav(wave, rate)["bytes"], "sound", "Which sound is it?", label, split)
+            yield _row(wav(wave, rate)["bytes"], "sound", "Which sound is it?", label, split)
 
 
 def measured_over_time(data: Path) -> Iterator[Row]:
