@@ -92,7 +92,7 @@ def sounds(given: argparse.Namespace) -> list[Scores]:
     def rows(seed: int) -> Iterator[Row]:
         for split, number in (("train", 1000 + seed), ("test", 2000 + seed)):
             for label, wave, rate in tones(2 * SHOTS, number):
-                yield {"audio": _wav(wave, rate), "label": label, "split": split}
+                yield {"audio": wav(wave, rate), "label": label, "split": split}
 
     return over(given.seeds, lambda seed: _measured(list(rows(seed)), given.encoder, seed))
 
@@ -104,13 +104,13 @@ def _spoken(words: Sequence[str], seed: int) -> list[Row]:
         "test": plan(list(words), TESTS, 2000 + seed, held_out=True),
     }
     return [
-        {"audio": _wav(*say(one)), "label": one.word, "split": split}
+        {"audio": wav(*say(one)), "label": one.word, "split": split}
         for split, ways in splits.items()
         for one in ways
     ]
 
 
-def _wav(wave: Any, rate: int) -> dict[str, Any]:
+def wav(wave: Any, rate: int) -> dict[str, Any]:
     import soundfile
 
     stream = io.BytesIO()

@@ -101,7 +101,7 @@ def write_bundle(out: Path, asker: Path, spelling: Path) -> Path:
     adapter = {"family": "spelling", "config": config, "weights": "table/adapter.safetensors"}
     manifest["senses"]["table"] = {"encoder": "table/encoder", "adapter": adapter}
     manifest["name"] = out.name
-    parts = {name: tiny.path / name for name in ("core", "image")}
+    parts: dict[str, Any] = {name: tiny.path / name for name in tiny.files if not name.startswith("table/")}
     whole = {**parts, "table/encoder": asker, "table/adapter.safetensors": state}
     return Bundle.write(out, manifest, whole, card=tiny.card(), replace=True).path
 

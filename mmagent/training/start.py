@@ -99,7 +99,7 @@ class Ground:
         One question asked of all, each answer given to two inputs or more, and none of them unknown to this
         sense: a probe over the answers (`concepts`) learns most from few rows; so it does where a sense knows
         what is asked and there are two answers. Else the bundle's own family goes on learning, if the encoder
-        is its own; a fresh `prefix` serves the rest.
+        is its own and the family not made for its answers; a fresh `prefix` serves the rest.
         """
         n, families = len(self.examples), self.agent.plugins.adapters
         questions = {example.question for example in self.examples}
@@ -121,6 +121,8 @@ class Ground:
         if self.told and entry is not None:
             return "prefix", f"for questions of many kinds; {entry.family} learns from texts alone"
         if self.own_encoder and entry is not None:
+            if entry.family in families and families[entry.family].per_answer:
+                return "prefix", f"for questions of many kinds; {entry.family} is made for its answers"
             return entry.family, "the bundle's own family, for questions of many kinds"
         return "prefix", "for questions of many kinds and an encoder that the bundle does not know"
 

@@ -54,6 +54,16 @@ def test_the_family_suits_the_data(agent: Any) -> None:
     assert chosen(agent, pairs) == "resampler"
 
 
+def test_a_probe_over_other_answers_does_not_go_on_learning_questions_of_many_kinds(agent: Any) -> None:
+    from mmagent.manifest import AdapterEntry
+
+    entry = AdapterEntry("concepts", {"answers": ["up", "down"], "n_tokens": 4}, "image/adapter.safetensors")
+    agent.bundle.senses["image"] = SimpleNamespace(adapter=entry)
+    asked = [One("red", "Which colour?"), One("up", "Where to?"), One("circle", "Which shape?")] * 2
+    assert chosen(agent, asked) == "prefix"
+    assert chosen(agent, [One(answer) for answer in "ababab"]) == "concepts"
+
+
 def test_what_suits_is_joined_to_what_is_named(agent: Any) -> None:
     ground = Ground(agent, "image", [One(answer) for answer in "ababab"], True)  # type: ignore[arg-type]
     chosen, _ = ground.choose(TrainSettings(adapter="auto+lora"))
