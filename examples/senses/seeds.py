@@ -13,7 +13,7 @@ import numpy as np
 FEW = ("--epochs", "3", "--validations", "3")  # the probe is fitted at once; only its words are trained
 CONTROLS = ("--controls", "blind,shuffled", "--baselines", "majority,nearest,logistic")
 
-__all__ = ["measured", "over", "table"]
+__all__ = ["Scores", "measured", "over", "table"]
 
 Scores = Mapping[str, float]
 
