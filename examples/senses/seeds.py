@@ -15,7 +15,7 @@ STEPS, MOST_EPOCHS = 60, 30  # that words want where rows are few; epochs as `mm
 BATCH, LEARNED = 32, 0.8  # rows of a step, and the share that is not kept to judge by, of `mmagent train`
 CONTROLS = ("--controls", "blind,shuffled", "--baselines", "majority,nearest,logistic")
 
-__all__ = ["enough", "measured", "over", "table"]
+__all__ = ["Scores", "enough", "measured", "over", "table"]
 
 Scores = Mapping[str, float]
 
