@@ -27,6 +27,7 @@ whether a picture and a sound match, how each two senses compare is a voice of i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,6 +68,8 @@ class Concepts(nn.Module):
         self.answers, self.joins = tuple(answers), tuple(joins)
         self.strength: float | None = None
         """C of the last fit."""
+        self.given_strength: float | None = None
+        """C of every fit, in the place of one that is chosen inside the rows."""
         self.config: dict[str, Any] = {"answers": list(answers), "n_tokens": n_tokens}
         if joins:
             self.config["joins"] = list(joins)
@@ -129,18 +132,27 @@ class Concepts(nn.Module):
 
 
 def build(config: Mapping[str, Any], d_encoder: int, d_core: int) -> Concepts:
-    """New concepts, not fitted; settings: answers (distinct texts), n_tokens, joins. Raises `UserError`."""
+    """New concepts, not fitted; settings: answers (distinct texts), n_tokens, joins, strength.
+
+    strength: C of the probe, for rows of which many come from one speaker, patient or day and new ones will
+    not; chosen inside such rows it is too large, as their folds know everyone. Raises `UserError`.
+    """
     answers = config.get("answers")
     if not isinstance(answers, list) or not all(isinstance(one, str) and one.strip() for one in answers):
         raise UserError(f'adapter family {NAME!r} needs the setting "answers", a list of texts.')
     if len(set(answers)) != len(answers) or len(answers) < 2:
         raise UserError(f"adapter family {NAME!r} needs two different answers or more, each named once.")
-    own = ("answers", "joins")
+    own = ("answers", "joins", "strength")
     rest = settings(NAME, {k: v for k, v in config.items() if k not in own}, {"n_tokens": 8})
     joins = config.get("joins", [])
     if not isinstance(joins, list) or not all(isinstance(one, str) for one in joins) or len(joins) == 1:
         raise UserError(f'adapter family {NAME!r}: "joins" must be the names of several senses.')
-    return Concepts(answers, rest["n_tokens"], d_encoder, d_core, joins)
+    made = Concepts(answers, rest["n_tokens"], d_encoder, d_core, joins)
+    if (strength := config.get("strength")) is not None:
+        if type(strength) not in (int, float) or not 0 < strength < math.inf:
+            raise UserError(f"adapter family {NAME!r}: strength is {strength!r}; it must be more than 0.")
+        made.given_strength = made.config["strength"] = float(strength)
+    return made
 
 
 @torch.no_grad()
@@ -150,7 +162,8 @@ def fit(adapter: nn.Module, rows: Labelled, *, seed: int = 0, again: bool = Fals
 
     if not isinstance(adapter, Concepts):
         raise UserError(f"only an adapter of the family {NAME!r} is fitted here.")
-    found = linear_probe(rows.pooled.numpy(), rows.answers, seed=seed)
+    strength = adapter.given_strength
+    found = linear_probe(rows.pooled.numpy(), rows.answers, seed=seed, strength=strength)
     if found.labels != adapter.answers:
         gone = [answer for answer in adapter.answers if answer not in found.labels]
         raise UserError(

@@ -152,7 +152,7 @@ def windows(sound: Sound, rate: int, seconds: float) -> Iterator[Tensor]:
 
 def _broad(bands: Tensor) -> Tensor:
     """(B, N_MELS) to (B, N_BROAD), means of neighbours."""
-    return bands.unflatten(1, (N_BROAD, -1)).mean(2)
+    return bands.reshape(len(bands), N_BROAD, -1).mean(2)
 
 
 def _levels(mel: Tensor) -> Tensor:

@@ -66,6 +66,22 @@ def test_fitting_again_leaves_the_trained_words_alone() -> None:
     assert not torch.equal(adapter.weight, weight)
 
 
+def test_a_strength_that_is_given_is_the_probes_own_also_in_a_bundle() -> None:
+    told = {"answers": ["high", "low"], "n_tokens": K, "strength": 1e-4}
+    adapter, freely = build(told, D_ENCODER, D_CORE), fitted(["low", "high"])[0]
+    assert adapter.config == told  # what a bundle keeps and builds it from
+    pooled, said = blobs(["high", "low"], 12, seed=1)
+    assert "C = 0.0001, as given" in fit(adapter, Labelled(pooled, said, spell))
+    assert adapter.strength == 1e-4
+    assert adapter.weight.norm() < 0.1 * freely.weight.norm()
+
+
+@pytest.mark.parametrize("strength", [0, -1.0, "much", True, float("nan"), float("inf")])
+def test_a_strength_that_is_none_is_one_sentence(strength: object) -> None:
+    with pytest.raises(UserError, match=r"strength is .* must be more than 0"):
+        build({"answers": ["high", "low"], "strength": strength}, D_ENCODER, D_CORE)
+
+
 def test_only_the_words_are_trained() -> None:
     adapter, rows = fitted(["low", "high"])
     assert [name for name, one in adapter.named_parameters() if one.requires_grad] == ["words"]
