@@ -37,7 +37,7 @@ DESCRIPTION = (
     "senses for sound, series, tables, clips, graphs and sets"
 )
 TITLE, LIMITS = "## The other senses", "## What it cannot do"
-EPOCHS = {"series": 12}  # few rows, names of species; elsewhere 3
+EPOCHS = {"series": 12, "graph": 12}  # few rows; elsewhere 3
 CONTROLS = ("--controls", "blind,shuffled", "--baselines", "majority")
 
 
@@ -124,11 +124,17 @@ def merged(
     manifest["description"] = DESCRIPTION
     before = manifest.setdefault("scores", {}).get("table", {})
     rows = {name: row for name, row in before.items() if not name.startswith(f"{sense}: ")}
-    manifest["scores"]["table"] = rows | scores
+    manifest["scores"]["table"] = dict(sorted((rows | scores).items(), key=_place))
     whole: dict[str, Any] = {
         name: base.path / name for name in base.files if not name.startswith(f"{sense}/")
     }
     return Bundle.write(out, manifest, whole | parts, card=card(base.card(), manifest), replace=True)
+
+
+def _place(row: tuple[str, Any]) -> int:
+    """Rows of the image sense first, then those of each other in its turn."""
+    sense = row[0].partition(": ")[0]
+    return SENSES.index(sense) + 1 if sense in SENSES else 0
 
 
 def card(before: str, manifest: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def test_core_and_image_sense_are_those_of_before() -> None:
 def test_a_picture_is_named_as_before(agent: Agent) -> None:
     assert agent.ask("What is this?", image=str(ROOT / "examples/pictures/cat.jpg")).text == "cat"
     shapes = str(ROOT / "examples/pictures/shapes.png")
-    assert agent.ask("What is to the right of the red circle?", image=shapes).text == "blue square"
+    assert agent.ask("What is to the right of the red circle?", image=shapes).text == "a blue star"
 
 
 @pytest.mark.parametrize(
