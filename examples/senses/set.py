@@ -4,7 +4,7 @@
 
 DATA holds nlvr/dev.parquet (Suhr et al. 2017; scenes as three boxes of objects), mnist/train.parquet (the
 places of the bright pixels) and omniglot/train.parquet (Lake et al. 2015; strokes as groups of points).
-Scenes are split by the number of their statement, so none of the tested ones was trained on. Beside them: the
+Scenes are split by their statement, so none of the tested ones was trained on. Beside them: the
 statement learned without objects, and the picture of the scene through the bundle's own eyes.
 """
 
@@ -59,14 +59,20 @@ def _row(make: Callable[[Path], Path], options: Sequence[str], seeds: Sequence[i
 
 
 def scenes(data: Path, folder: Path, shown: str = "objects") -> Path:
-    """NLVR: every fourth statement is for the test. shown: objects, nothing or picture."""
+    """NLVR: every fourth statement is for the test, and what it says is not learned under another number.
+
+    shown: objects, nothing or picture.
+    """
     import pyarrow.parquet as parquet
 
     rows = parquet.read_table(data / "nlvr" / "dev.parquet").to_pylist()
+    tested = {_words(row) for row in rows if _is_tested(row)}
 
     def made() -> Iterable[Mapping[str, Any]]:
         for row in rows:
-            part = "test" if int(row["identifier"].split("-")[0]) % 4 == 0 else "train"
+            if not _is_tested(row) and _words(row) in tested:
+                continue
+            part = "test" if _is_tested(row) else "train"
             common = {"question": row["sentence"], "answer": row["label"], "split": part}
             if shown == "picture":
                 yield {"image": row["image"]["bytes"], **common}
@@ -75,6 +81,14 @@ def scenes(data: Path, folder: Path, shown: str = "objects") -> Path:
                 yield {"set": json.dumps(boxes).encode(), **common}
 
     return written(made(), folder)
+
+
+def _is_tested(row: Mapping[str, Any]) -> bool:
+    return int(row["identifier"].split("-")[0]) % 4 == 0
+
+
+def _words(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(row["sentence"].lower().rstrip(". ").split())
 
 
 def digits(data: Path, folder: Path, train: int = 2000, test: int = 1000) -> Path:
