@@ -75,7 +75,7 @@ def test_a_page_holds_the_profile_and_escapes_names(inspect, pictures, tmp_path)
         (["no.png"], "there is no file no.png"),
         (
             ["red.png", "--modality", "smell"],
-            "no modality called 'smell'. There are: image, audio",
+            "no modality called 'smell'. There are: ",
         ),
         (["red.png", "--picture", "x.pdf"], "is written as .png or .html"),
         (["-", "-"], "stdin can be read once"),

@@ -114,7 +114,7 @@ def test_folders_tell_what_has_no_label(place, read):
         ("x.txt", "a cat", "is not labelled data: it starts like text"),
         ("x.zip", "PK\x03\x04", "it starts like a zip archive"),
         ("folder", None, "holds no folders and no table"),
-        ("folder/red", None, "no file that a plugin can read (image, "),
+        ("folder/red", None, "no file that a plugin can read ("),
         ("folder/train/red", None, "splits without a file"),
     ],
 )
