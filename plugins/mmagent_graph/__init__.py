@@ -11,10 +11,9 @@ from collections.abc import Callable
 from mmagent.hookspecs import hookimpl
 from mmagent.modality import Modality
 
+# Patterns are compiled when a file is looked at: that takes as long as importing this module.
 # One token of SMILES (Weininger 1988; opensmiles.org): an atom, a bond, a branch, a ring's end.
-SMILES = re.compile(
-    r"(?:\[[^\[\]\s]{1,40}\]|Br|Cl|[BCNOPSFI]|[bcnops]|\*|[-=#$:/\\.~()]|%\d\d|\d)+", re.ASCII
-)
+SMILES = r"(?a)(?:\[[^\[\]\s]{1,40}\]|Br|Cl|[BCNOPSFI]|[bcnops]|\*|[-=#$:/\\.~()]|%\d\d|\d)+"
 ENDS = (
     {"source", "target"},
     {"from", "to"},
@@ -27,8 +26,8 @@ ENDS = (
 )
 """What the two columns of an edge list are called."""
 MATRIX_MARKET = b"%%MatrixMarket"
-JSON_KEYS = re.compile(rb'"(?:atoms|bonds|edges|links)"\s*:')
-PAIR = re.compile(rb"-?\d+[ \t]+-?\d+(?:[ \t]+\S+)?\s*")
+JSON_KEYS = rb'"(?:atoms|bonds|edges|links)"\s*:'
+PAIR = rb"-?\d+[ \t]+-?\d+(?:[ \t]+\S+)?\s*"
 
 
 def graph_format(head: bytes) -> str | None:
@@ -37,7 +36,7 @@ def graph_format(head: bytes) -> str | None:
     if text.startswith(b"<"):
         return "GraphML" if b"<graphml" in text else None
     if text.startswith(b"{"):
-        return "JSON" if JSON_KEYS.search(text) else None
+        return "JSON" if re.search(JSON_KEYS, text) else None
     if text.startswith(MATRIX_MARKET):
         return "MatrixMarket"
     lines = text.splitlines()
@@ -45,7 +44,7 @@ def graph_format(head: bytes) -> str | None:
     told = [line for line in whole if line.strip() and not line.startswith((b"#", b"%"))]
     if not told:
         return None
-    if is_header(told[0].decode("utf-8", "replace")) or all(PAIR.fullmatch(line) for line in told):
+    if is_header(told[0].decode("utf-8", "replace")) or all(re.fullmatch(PAIR, line) for line in told):
         return "edge list"
     return "SMILES" if all(_is_smiles(line) for line in told) else None
 
@@ -60,7 +59,7 @@ def _is_smiles(line: bytes) -> bool:
     """Whether the first word of a line is made of SMILES tokens alone; one letter is too little to tell."""
     words = line.decode("utf-8", "replace").split()
     atoms = sum(character.isalpha() for character in words[0])
-    return len(words) <= 3 and len(words[0]) > 1 and atoms > 0 and SMILES.fullmatch(words[0]) is not None
+    return len(words) <= 3 and len(words[0]) > 1 and atoms > 0 and re.fullmatch(SMILES, words[0]) is not None
 
 
 def sniff(head: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,7 @@ def _decoded(data: bytes, name: str) -> Graph:
 
 def _is_molecule(text: str) -> bool:
     """Whether a text is SMILES and not a file that is there."""
-    return text != "-" and SMILES.fullmatch(text) is not None and not os.path.exists(text)
+    return text != "-" and re.fullmatch(SMILES, text) is not None and not os.path.exists(text)
 
 
 def _like_molecule(text: str) -> bool:

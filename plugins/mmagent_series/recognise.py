@@ -25,12 +25,13 @@ TIMES = frozenset("t time timestamp timestamps datetime date elapsed sec secs se
 NOT_CHANNELS = frozenset("id class label target answer split name species category".split())
 """Names of a column that tell a table of things from a series."""
 FEWEST = 3  # rows of numbers before a text is held to be a series
-_TS = re.compile(
-    r"@(problemname|timestamps|missing|univariate|dimensions?|equallength|serieslength|targetlabel|classlabel|data)\b",
-    re.IGNORECASE,
+# Patterns are compiled when a file is looked at: that takes as long as importing this module.
+_TS = (
+    r"(?i)@(problemname|timestamps|missing|univariate|dimensions?|equallength|serieslength|targetlabel"
+    r"|classlabel|data)\b"
 )
-_NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?$|[-+]?inf(inity)?$", re.IGNORECASE)
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[-+]\d\d:?\d\d)?)?$")
+_NUMBER = r"(?i)[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?$|[-+]?inf(inity)?$"
+_MOMENT = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[-+]\d\d:?\d\d)?)?$"
 
 
 def sniff(head: bytes) -> bool:
@@ -72,7 +73,7 @@ def is_ts(text: str) -> bool:
     """Whether a text is a .ts file, as sktime and the UEA archive write them."""
     lines = (line.strip() for line in text.splitlines())
     first = next((line for line in lines if line and not line.startswith(("#", "%"))), "")
-    return _TS.match(first) is not None
+    return re.match(_TS, first) is not None
 
 
 def is_csv(text: str, *, whole: bool) -> bool:
@@ -92,7 +93,7 @@ def is_csv(text: str, *, whole: bool) -> bool:
     if any(is_value(name) and name for name in names) or not _are_channels(names):
         return False
     firsts, others = [row[0] for row in rows], [cell for row in rows for cell in row[1:]]
-    timed = all(_MOMENT.match(cell) for cell in firsts) and len(rows[0]) > 1
+    timed = all(re.match(_MOMENT, cell) for cell in firsts) and len(rows[0]) > 1
     return all(map(is_value, others if timed else [*firsts, *others])) and any(
         map(is_number, others or firsts)
     )
@@ -123,7 +124,7 @@ def split(line: str, separator: str) -> list[str]:
 
 def is_number(cell: str) -> bool:
     """Whether a cell holds a number, with a decimal point or comma."""
-    return _NUMBER.match(cell) is not None
+    return re.match(_NUMBER, cell) is not None
 
 
 def is_value(cell: str) -> bool:
@@ -133,4 +134,4 @@ def is_value(cell: str) -> bool:
 
 def is_moment(cell: str) -> bool:
     """Whether a cell holds a date, with a time or without, as ISO 8601 writes it."""
-    return _MOMENT.match(cell) is not None
+    return re.match(_MOMENT, cell) is not None

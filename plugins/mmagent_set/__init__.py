@@ -12,10 +12,11 @@ from mmagent.hookspecs import hookimpl
 from mmagent.modality import Modality
 
 NPY = b"\x93NUMPY"
-NPY_SHAPE = re.compile(rb"'shape':\s*\((\d+),\s*([1-9]|[1-5]\d|6[0-4])\)")
-OBJECTS = re.compile(rb'\s*(\[\s*)+\{\s*"')  # a list of objects, perhaps in groups
-POINTS = re.compile(rb"\s*\[(\s*\[)+\s*-?[\d.]")  # a list of points, perhaps in groups
-NAMED = re.compile(rb'\s*\{.*"(objects|points|elements|structured_rep)"\s*:\s*\[', re.DOTALL)
+# Patterns are compiled when a file is looked at: that takes as long as importing this module.
+NPY_SHAPE = rb"'shape':\s*\((\d+),\s*([1-9]|[1-5]\d|6[0-4])\)"
+OBJECTS = rb'\s*(\[\s*)+\{\s*"'  # a list of objects, perhaps in groups
+POINTS = rb"\s*\[(\s*\[)+\s*-?[\d.]"  # a list of points, perhaps in groups
+NAMED = rb'(?s)\s*\{.*"(objects|points|elements|structured_rep)"\s*:\s*\['
 
 
 def set_format(head: bytes) -> str | None:
@@ -25,7 +26,7 @@ def set_format(head: bytes) -> str | None:
         return "ply"
     if text.startswith(NPY):
         return "npy"
-    if OBJECTS.match(text) or POINTS.match(text) or NAMED.match(text):
+    if any(re.match(pattern, text) for pattern in (OBJECTS, POINTS, NAMED)):
         return "JSON"
     return None
 
@@ -33,7 +34,7 @@ def set_format(head: bytes) -> str | None:
 def sniff(head: bytes) -> bool:
     """Whether a file that starts with these bytes is a set; of arrays, only one of points."""
     kind = set_format(head)
-    return kind is not None and (kind != "npy" or NPY_SHAPE.search(head[:256]) is not None)
+    return kind is not None and (kind != "npy" or re.search(NPY_SHAPE, head[:256]) is not None)
 
 
 @hookimpl

@@ -16,9 +16,9 @@ from mmagent.modality import Modality
 
 SEPARATORS = (",", "\t", ";", "|")
 XLSX_PARTS = (b"xl/", b"[Content_Types].xml", b"docProps/", b"_rels/.rels")
-NUMBER = re.compile(r"\s*[-+]?[\d.,\s]*\d(?:[eE][-+]?\d+)?\s*")
+NUMBER = r"\s*[-+]?[\d.,\s]*\d(?:[eE][-+]?\d+)?\s*"  # compiled when a file is looked at
 NO_WORDS = frozenset("nan na n/a null none inf -inf +inf infinity -infinity".split())
-THINGS = re.compile(r"(?:.*[_ ])?id|class|label|target|answer|split|name|species|category", re.IGNORECASE)
+THINGS = r"(?i)(?:.*[_ ])?id|class|label|target|answer|split|name|species|category"
 """Names of columns that a table of things has and a series has not."""
 
 
@@ -45,7 +45,7 @@ def _is_separated_text(head: bytes) -> bool:
             continue
         if sum(len(row) == len(rows[0]) for row in rows) < 0.8 * len(rows):
             continue
-        named = any(THINGS.fullmatch(cell.strip().strip('"')) for cell in rows[0])
+        named = any(re.fullmatch(THINGS, cell.strip().strip('"')) for cell in rows[0])
         if named or any(_is_word(cell) for row in rows[1:] for cell in row):
             return not _reads_as_prose(rows, separator)
     return False
@@ -54,7 +54,9 @@ def _is_separated_text(head: bytes) -> bool:
 def _is_word(cell: str) -> bool:
     """Whether a cell has letters, and is no number and no sign of a missing one."""
     plain = cell.strip().strip('"').lower()
-    return plain not in NO_WORDS and not NUMBER.fullmatch(plain) and bool(re.search(r"[^\W\d_]{2}", plain))
+    return (
+        plain not in NO_WORDS and not re.fullmatch(NUMBER, plain) and bool(re.search(r"[^\W\d_]{2}", plain))
+    )
 
 
 def _text(head: bytes) -> str | None:
