@@ -10,7 +10,7 @@ from typing import Any
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["MAX_BYTES", "read_bytes", "read_file"]
+__all__ = ["MAX_BYTES", "read_bytes", "read_file", "what_there_is"]
 
 MAX_BYTES = 1 << 30  # a file of more than 1 GiB is not read into memory
 
@@ -66,7 +66,7 @@ def read_file(name: str, what: str, *, most: int = MAX_BYTES) -> bytes:
             raise UserError(f"{name} is a directory, not {what}. Give one file of it.") from error
         raise UserError(f"{name} may not be read: permission denied. Change its permissions.") from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"there is no file {name}. {_what_there_is(path)}") from error
+        raise UserError(f"there is no file {name}. {what_there_is(path)}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{name} cannot be read: {error}. Check the path.") from error
 
@@ -84,7 +84,7 @@ def _size(count: int) -> str:
     return f"{count} bytes"
 
 
-def _what_there_is(path: Path) -> str:
+def what_there_is(path: Path) -> str:
     """What the folder of a missing file holds, as the end of a sentence about it."""
     folder = path.parent
     if not folder.is_dir():

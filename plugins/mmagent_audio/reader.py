@@ -16,7 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from mmagent.data.arrow import Stored
-from mmagent.errors import UserError, did_you_mean
+from mmagent.errors import UserError
+from mmagent.reading import what_there_is
 from mmagent.sniff import starts_like
 from mmagent_audio import sound_format
 from mmagent_audio.container import announced
@@ -208,19 +209,6 @@ def _of_path(name: str) -> str | bytes:
     except PermissionError as error:
         raise UserError(f"{name} may not be read: permission denied. Change its permissions.") from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"there is no file {name}. {_what_there_is(path)}") from error
+        raise UserError(f"there is no file {name}. {what_there_is(path)}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{name} cannot be read: {error}. Check the path.") from error
-
-
-def _what_there_is(path: Path) -> str:
-    """What the folder of a missing file holds, as the end of a sentence about it."""
-    folder = path.parent
-    if not folder.is_dir():
-        return f"There is no folder {folder} either. Check the path."
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    except OSError:
-        return "Check the path."
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"The folder holds: {shown or 'nothing'}.{did_you_mean(path.name, names)}"

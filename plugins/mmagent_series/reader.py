@@ -15,7 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmagent.errors import UserError, did_you_mean
+from mmagent.errors import UserError
+from mmagent.reading import what_there_is
 from mmagent.sniff import HEAD, starts_like
 from mmagent_series.arrays import from_array, from_mapping, from_nested, read_npy
 from mmagent_series.columnar import read_parquet
@@ -180,7 +181,7 @@ def _opened(path: Path) -> IO[bytes]:
     except PermissionError as error:
         raise UserError(f"{path} may not be read: permission denied. Change its permissions.") from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"there is no file {path}. {_what_there_is(path)}") from error
+        raise UserError(f"there is no file {path}. {what_there_is(path)}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}. Check the path.") from error
 
@@ -211,16 +212,3 @@ def _bytes(content: Any) -> bytes:
     if isinstance(content, bytes):
         return content
     raise UserError("the open file gives text, not bytes. Open it with mode 'rb'.")
-
-
-def _what_there_is(path: Path) -> str:
-    """What the folder of a missing file holds, as the end of a sentence about it."""
-    folder = path.parent
-    if not folder.is_dir():
-        return f"There is no folder {folder} either. Check the path."
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    except OSError:
-        return "Check the path."
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"The folder holds: {shown or 'nothing'}.{did_you_mean(path.name, names)}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmagent.asked import Asked
-from mmagent.errors import UserError, did_you_mean
+from mmagent.errors import UserError
+from mmagent.reading import what_there_is
 from mmagent.sniff import HEAD, starts_like
 from mmagent_table.separated import read_separated
 from mmagent_table.table import AskedTable, Table, apart
@@ -162,7 +163,7 @@ def _of_path(word: str) -> Table:
     except PermissionError as error:
         raise UserError(f"{word} may not be read: permission denied. Change its permissions.") from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"there is no file {word}. {_what_there_is(path)}") from error
+        raise UserError(f"there is no file {word}. {what_there_is(path)}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{word} cannot be read: {error}. Check the path.") from error
     return _read(head, lambda: path.open("rb"), word, status.st_size)
@@ -205,17 +206,3 @@ def _binary(opened: Any) -> Any:
         return stream
 
     return open_again
-
-
-def _what_there_is(path: Path) -> str:
-    """What the folder of a missing file holds, as the end of a sentence about it."""
-    folder = path.parent
-    if not folder.is_dir():
-        return f"There is no folder {folder} either. Check the path."
-    try:
-        names: Iterator[str] | list[str]
-        names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    except OSError:
-        return "Check the path."
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"The folder holds: {shown or 'nothing'}.{did_you_mean(path.name, names)}"

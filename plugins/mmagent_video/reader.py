@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmagent.errors import UserError, did_you_mean
+from mmagent.errors import UserError
+from mmagent.reading import what_there_is
 from mmagent.sniff import HEAD, starts_like
 from mmagent_video import video_format
 from mmagent_video.animated import CODECS, Animation
@@ -143,7 +144,7 @@ def _in_file(name: str) -> Film:
                 return _in_memory(stream.read(MAX_BYTES + 1), name)
         return Stream(lambda: path.open("rb"), kind, name, status.st_size)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"there is no file {name}. {_what_there_is(path)}") from error
+        raise UserError(f"there is no file {name}. {what_there_is(path)}") from error
     except IsADirectoryError as error:
         raise UserError(f"{name} is a directory, not a clip. Give one file of it.") from error
     except PermissionError as error:
@@ -160,13 +161,3 @@ def _kind(head: bytes, name: str) -> str:
     if kind is None:
         raise UserError(f"{name} is not a video: it starts like {starts_like(head)}. {READS}")
     return kind
-
-
-def _what_there_is(path: Path) -> str:
-    """What the folder of a missing file holds, as the end of a sentence about it."""
-    folder = path.parent
-    if not folder.is_dir():
-        return f"There is no folder {folder} either. Check the path."
-    names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"The folder holds: {shown or 'nothing'}.{did_you_mean(path.name, names)}"
