@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from mmagent.answer import Answer, calibrate, calibration_for, choice_probabilities, mean_probability
@@ -195,8 +196,15 @@ def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
     for group in groups.values():
         few = kind(group[0])[-1] == 0
         group.sort(key=lambda job: (few and turns.get(job.index, 0), job.composed.length, job.index))
-        for at in range(0, len(group), batch_size):
-            yield group[at : at + batch_size]
+        yield from _even(group, batch_size)
+
+
+def _even(jobs: list[Job], most: int) -> Iterator[list[Job]]:
+    """Cut jobs into as few parts of at most `most` as can be, of like size: workers end together."""
+    parts = -(-len(jobs) // most)
+    ends = [-(-len(jobs) * part // parts) for part in range(parts + 1)]
+    for start, end in pairwise(ends):
+        yield jobs[start:end]
 
 
 def _independent(found: Sequence[list[Job]]) -> Iterator[list[list[Job]]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from threading import Lock
 
 from mmagent.core.assemble import Key
@@ -189,14 +190,27 @@ def gather(matches: Sequence[Match], columns: int, starts: Sequence[int], reserv
     for keys, values in sample:
         shape = (len(matches), keys.shape[0], columns + reserve, keys.shape[2])
         laid.append((keys.new_empty(shape), values.new_empty(*shape[:3], values.shape[2])))
-    for row, (match, start) in enumerate(zip(matches, starts, strict=True)):
+    for rows, match, start in _alike(
+        [match.first(columns - at) for match, at in zip(matches, starts, strict=True)], starts
+    ):
         for keys, values in laid:
-            keys[row, :, :start] = 0
-            values[row, :, :start] = 0
+            keys[rows, :, :start] = 0
+            values[rows, :, :start] = 0
         at = start
-        for kv, n in match.first(columns - start).runs:
+        for kv, n in match.runs:
             for (keys, values), (known_keys, known_values) in zip(laid, kv, strict=True):
-                keys[row, :, at : at + n] = known_keys[:, :n]
-                values[row, :, at : at + n] = known_values[:, :n]
+                keys[rows, :, at : at + n] = known_keys[:, :n]
+                values[rows, :, at : at + n] = known_values[:, :n]
             at += n
     return laid
+
+
+def _alike(matches: Sequence[Match], starts: Sequence[int]) -> Iterator[tuple[slice, Match, int]]:
+    """Neighbouring rows whose states are the very same, so that they are laid out in one go."""
+
+    def held(row: int) -> tuple[object, ...]:
+        return starts[row], *((id(kv), n) for kv, n in matches[row].runs)
+
+    for _, rows in groupby(range(len(matches)), held):
+        same = list(rows)
+        yield slice(same[0], same[-1] + 1), matches[same[0]], starts[same[0]]

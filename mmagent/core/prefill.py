@@ -17,6 +17,7 @@ from torch import Tensor
 from mmagent.core.assemble import Inputs, Key
 from mmagent.core.cache import Match, PrefixCache, gather, shared_length
 from mmagent.core.forward import KV, kv_of, new_past
+from mmagent.core.lastblock import wanting
 
 if TYPE_CHECKING:
     from mmagent.core.loading import Core
@@ -55,22 +56,28 @@ def prefill(core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserv
     if cache is not None:
         reused = sum(max(0, begin - start) for start in starts)
         cache.count(reused, sum(width - max(begin, start) for start in starts))
-        _store(core, cache, inputs.keys, kv_of(past), starts)
+        if 2 * _worth(inputs) < width:  # else what others will ask for was kept when the beginning was read
+            _store(core, cache, inputs.keys, kv_of(past), starts)
     return Read(logits, past, inputs)
 
 
 def _known(core: Core, inputs: Inputs, cache: PrefixCache | None) -> list[Match]:
     """For each row the longest beginning whose states are known; the shared one is read first if worth it."""
-    n_rows = len(inputs.keys)
-    shared = min(shared_length(inputs.keys), min(inputs.lengths) - 1) if n_rows > 1 else 0
-    worth = shared >= MIN_SHARED and shared * (n_rows - 1) >= MIN_SAVED
+    shared = _worth(inputs)
     if cache is None:
-        if not worth:
-            return [Match(0, [])] * n_rows
+        if not shared:
+            return [Match(0, [])] * len(inputs.keys)
         cache = PrefixCache(max_bytes=2**62)
-    if worth:
+    if shared:
         _read_shared(core, inputs, shared, cache)
     return [cache.match(core.owner, keys) for keys in inputs.keys]
+
+
+def _worth(inputs: Inputs) -> int:
+    """Length of the beginning that all rows share, where reading it apart saves enough; else 0."""
+    n_rows = len(inputs.keys)
+    shared = min(shared_length(inputs.keys), min(inputs.lengths) - 1) if n_rows > 1 else 0
+    return shared if shared >= MIN_SHARED and shared * (n_rows - 1) >= MIN_SAVED else 0
 
 
 def _read_shared(core: Core, inputs: Inputs, shared: int, cache: PrefixCache) -> None:
@@ -89,14 +96,15 @@ def _read_shared(core: Core, inputs: Inputs, shared: int, cache: PrefixCache) ->
 
 def _run(core: Core, inputs: Inputs, begin: int, past: Any) -> tuple[Tensor, Any]:
     """Run columns from `begin` on; return the last column's logits (B, V) and the states."""
-    logits, past = core.forward(
-        embeds=inputs.embeds[:, begin:],
-        mask=inputs.attention_mask if inputs.padded else None,
-        positions=inputs.position_ids[:, begin:],
-        past=past,
-        keep=True,
-        last=1,
-    )
+    with wanting(1):
+        logits, past = core.forward(
+            embeds=inputs.embeds[:, begin:],
+            mask=inputs.attention_mask if inputs.padded else None,
+            positions=inputs.position_ids[:, begin:],
+            past=past,
+            keep=True,
+            last=1,
+        )
     return logits[:, -1], past
 
 

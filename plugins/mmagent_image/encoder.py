@@ -24,7 +24,7 @@ from transformers import AutoImageProcessor, AutoModel
 from mmagent.errors import UserError
 from mmagent.hub import local_only, quiet
 from mmagent.modality import Features
-from mmagent_image.folding import fold_batch_norms
+from mmagent_image.folding import fold_batch_norms, rectify_in_place
 
 BATCH = 16  # pictures per forward pass: in more, what lies between two layers leaves the processor's cache
 VISION_HALVES = ("vision_model", "vision_tower", "image_model", "visual")
@@ -83,7 +83,9 @@ class ImageEncoder:
         """Fold batch norms into convolutions: the same features, up to rounding, in fewer steps."""
         if any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
             assert self.id  # of the weights as they were loaded, whatever is folded into what
-            fold_batch_norms(self.model, self._inputs([Image.linear_gradient("L").convert("RGB")]))
+            inputs = self._inputs([Image.linear_gradient("L").convert("RGB")])
+            fold_batch_norms(self.model, inputs)
+            rectify_in_place(self.model, inputs)
 
     def encode(self, batch: Sequence[Image.Image]) -> Features:
         """Features of RGB pictures, float32 on the model's device; a batch gives what each gives alone.

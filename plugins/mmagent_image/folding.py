@@ -65,6 +65,24 @@ def fold_batch_norms(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
     return 0
 
 
+@torch.no_grad()
+def rectify_in_place(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
+    """Have rectifiers overwrite what they read, which spares a CPU the fresh memory; how many do.
+
+    model: in eval mode, for inference alone. inputs: any that it takes. Where something else reads what a
+    rectifier has overwritten, the output for them moves, and everything is put back.
+    """
+    found = [one for one in model.modules() if isinstance(one, nn.ReLU | nn.ReLU6) and not one.inplace]
+    before = _hidden(model, inputs)
+    for one in found:
+        one.inplace = True
+    if torch.equal(_hidden(model, inputs), before):
+        return len(found)
+    for one in found:
+        one.inplace = False
+    return 0
+
+
 def _hidden(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     hidden: Tensor = model(**inputs).last_hidden_state
     return hidden

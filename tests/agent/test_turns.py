@@ -40,6 +40,11 @@ def test_without_shots_length_alone_decides():
     assert order([job(0, None, 9), job(1, None, 7), job(2, None, 8)], 2) == [[1, 2], [0]]
 
 
+def test_batches_are_of_like_size():
+    assert [len(batch) for batch in order([job(at, None) for at in range(10)], 4)] == [4, 3, 3]
+    assert [len(batch) for batch in order([job(at, None) for at in range(8)], 4)] == [4, 4]
+
+
 def test_shots_of_two_questions_are_read_once(agent, vectors):
     cache: PrefixCache = agent._decoder._cache
     requests = []

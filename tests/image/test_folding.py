@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import MobileNetV2Config, MobileNetV2Model, ResNetConfig, ResNetModel
 
-from mmagent_image.folding import fold_batch_norms
+from mmagent_image.folding import fold_batch_norms, rectify_in_place
 
 
 def lived_in(model: nn.Module) -> nn.Module:
@@ -70,6 +70,38 @@ def test_where_folding_would_change_the_features_nothing_is_folded() -> None:
     assert fold_batch_norms(model, {"pixel_values": pictures}) == 0
     assert norms(model) == 1
     assert model.convolution.weight is weight
+    assert torch.equal(model(pictures).last_hidden_state, before)
+
+
+def test_rectifiers_overwrite_what_they_alone_read(model: nn.Module) -> None:
+    pictures = torch.randn(3, 3, 40, 40)
+    before = model(pixel_values=pictures)
+    rectifiers = [one for one in model.modules() if isinstance(one, nn.ReLU | nn.ReLU6)]
+    assert rectify_in_place(model, {"pixel_values": torch.randn(1, 3, 32, 32)}) == len(rectifiers) > 0
+    assert all(one.inplace for one in rectifiers)
+    after = model(pixel_values=pictures)
+    assert torch.equal(after.last_hidden_state, before.last_hidden_state)
+    assert torch.equal(after.pooler_output, before.pooler_output)
+
+
+class Remembering(nn.Module):
+    """What its rectifier reads is read again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rectifier = nn.ReLU()
+
+    def forward(self, pixel_values: Tensor) -> SimpleNamespace:
+        raw = 2 * pixel_values
+        return SimpleNamespace(last_hidden_state=self.rectifier(raw) + raw)
+
+
+def test_where_another_reads_what_would_be_overwritten_nothing_is() -> None:
+    model = Remembering().eval()
+    pictures = torch.randn(2, 3, 8, 8)
+    before = model(pictures).last_hidden_state
+    assert rectify_in_place(model, {"pixel_values": pictures}) == 0
+    assert not model.rectifier.inplace
     assert torch.equal(model(pictures).last_hidden_state, before)
 
 
