@@ -60,17 +60,20 @@ class Labelled:
     answers  (N,) what is to be said of it
     spell    a text as the core's embeddings of its tokens, (n, d_core)
     rows     (N,) of which example each input is; inputs of several senses meet by it
+    groups   (N,) whose each input is, where that is known: what judges a fit keeps a group on one side
     """
 
     pooled: Tensor
     answers: Sequence[str]
     spell: Callable[[str], Tensor]
     rows: Sequence[int] = ()
+    groups: Sequence[str | None] = ()
 
     def only(self, places: Sequence[int]) -> Labelled:
         """Some of the inputs."""
         answers, rows = [self.answers[at] for at in places], [self.rows[at] for at in places if self.rows]
-        return Labelled(self.pooled[list(places)], answers, self.spell, rows)
+        groups = [self.groups[at] for at in places if self.groups]
+        return Labelled(self.pooled[list(places)], answers, self.spell, rows, groups)
 
 
 class Adapter(Protocol):

@@ -134,8 +134,8 @@ class Concepts(nn.Module):
 def build(config: Mapping[str, Any], d_encoder: int, d_core: int) -> Concepts:
     """New concepts, not fitted; settings: answers (distinct texts), n_tokens, joins, strength.
 
-    strength: C of the probe, for rows of which many come from one speaker, patient or day and new ones will
-    not; chosen inside such rows it is too large, as their folds know everyone. Raises `UserError`.
+    strength: C of the probe in the place of the one chosen inside the rows, by groups where they have any.
+    Raises `UserError`.
     """
     answers = config.get("answers")
     if not isinstance(answers, list) or not all(isinstance(one, str) and one.strip() for one in answers):
@@ -163,7 +163,8 @@ def fit(adapter: nn.Module, rows: Labelled, *, seed: int = 0, again: bool = Fals
     if not isinstance(adapter, Concepts):
         raise UserError(f"only an adapter of the family {NAME!r} is fitted here.")
     strength = adapter.given_strength
-    found = linear_probe(rows.pooled.numpy(), rows.answers, seed=seed, strength=strength)
+    features = rows.pooled.numpy()
+    found = linear_probe(features, rows.answers, seed=seed, strength=strength, groups=rows.groups)
     if found.labels != adapter.answers:
         gone = [answer for answer in adapter.answers if answer not in found.labels]
         raise UserError(

@@ -35,8 +35,8 @@ def held_out_evidence(
 ) -> dict[int, Floats]:
     """By the number of a row, log p(label | x) - log p(label), (C,), of a probe fitted without that row.
 
-    Five folds, each with the strength that was chosen for the whole. Rows whose answer stands in one fold
-    alone are left out.
+    Five folds, of whole groups where rows have them, each with the strength that was chosen for the whole.
+    Rows whose answer stands in one fold alone are left out.
     """
     from mmagent.evaluation.baselines import FOLDS, folds, log_softmax
     from mmagent.evaluation.probe import linear_probe
@@ -44,7 +44,8 @@ def held_out_evidence(
     answers = [answer.strip() for answer in rows.answers]
     at = {label: number for number, label in enumerate(labels)}
     pooled = rows.pooled.double().numpy()
-    fold = folds(np.array([at[answer] for answer in answers], np.intp), min(FOLDS, len(answers)), seed)
+    y = np.array([at[answer] for answer in answers], np.intp)
+    fold = folds(y, min(FOLDS, len(answers)), seed, rows.groups)
     found: dict[int, Floats] = {}
     for out in range(int(fold.max()) + 1):
         inside = [n for n in range(len(answers)) if fold[n] != out]

@@ -77,7 +77,12 @@ def check(
         prompts=report,
         estimate=estimate(labelled) if estimate is not None else {},
         notes=tuple(notes),
-        warnings=(*_split_warnings(labelled), *_imbalance(labelled), *_conflicts(labelled, seen)),
+        warnings=(
+            *_split_warnings(labelled),
+            *_group_warnings(labelled),
+            *_imbalance(labelled),
+            *_conflicts(labelled, seen),
+        ),
         problems=tuple(problems),
     )
 
@@ -138,6 +143,18 @@ def _split_warnings(labelled: LabelledSet) -> list[str]:
         f"{name!r} is neither train, validation nor test, so no run uses it.{did_you_mean(name, SPLITS)}"
         for name in labelled.splits
         if name not in SPLITS
+    ]
+
+
+def _group_warnings(labelled: LabelledSet) -> list[str]:
+    """A word where the groups that the data name are known to the split that judges."""
+    of = {name: {one.group for one in labelled.part(name)} - {None} for name in SPLITS}
+    column = labelled.columns.get("group")
+    return [
+        f"{len(both):,} of {len(of[name]):,} groups of the split {name} (column {column!r}) stand in train "
+        "too: its score says nothing of new ones."
+        for name in ("validation", "test")
+        if (both := of[name] & of["train"])
     ]
 
 

@@ -14,7 +14,8 @@ from mmagent.errors import UserError, did_you_mean
 __all__ = ["KINDS", "Columns", "map_columns"]
 
 KINDS = ("answer", "label", "caption")
-PLAIN = ("question", *KINDS, "answers", "choices", "split")
+PLAIN = ("question", *KINDS, "answers", "choices", "split", "group")
+ROLES = ("question", "answer", "answers", "choices", "split", "group")
 OTHER_NAMES = {
     "question": ("prompt", "instruction", "query", "question_text"),
     "answer": ("multiple_choice_answer", "target", "response", "output"),
@@ -23,6 +24,7 @@ OTHER_NAMES = {
     "answers": (),
     "choices": ("options", "candidates"),
     "split": ("subset", "partition"),
+    "group": ("groups", "speaker", "speaker_id", "patient", "patient_id", "subject_id"),
 }
 MEDIA_NAMES = {
     "image": ("img", "picture", "photo", "pixel_values"),
@@ -39,6 +41,7 @@ class Columns:
 
     media   modality -> column
     kind    what the answers are: "answer", "label" or "caption"
+    group   where rows of one speaker, patient or place are to stay on one side of every split
     """
 
     media: Mapping[str, str]
@@ -48,10 +51,11 @@ class Columns:
     question: str | None
     choices: str | None
     split: str | None
+    group: str | None
 
     def by_role(self) -> dict[str, str]:
         """Column by what it stands for, for people."""
-        plain = {name: getattr(self, name) for name in ("question", "answer", "answers", "choices", "split")}
+        plain = {name: getattr(self, name) for name in ROLES}
         return {**self.media, **{name: column for name, column in plain.items() if column is not None}}
 
 
@@ -102,6 +106,7 @@ def map_columns(
         question=found.get("question"),
         choices=found.get("choices"),
         split=found.get("split"),
+        group=found.get("group"),
     )
 
 

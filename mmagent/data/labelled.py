@@ -36,6 +36,7 @@ class Example:
     answers   all that counts as right, in the data's order and as often as there
     choices   the answers to choose from, if any
     source    file and line, for people
+    group     whose it is: rows of one speaker, patient or place are never on both sides of a split made here
     """
 
     row: int
@@ -46,6 +47,7 @@ class Example:
     answers: tuple[str, ...]
     choices: tuple[str, ...] | None
     source: str
+    group: str | None = None
 
     def request(self) -> Request:
         """The question as an agent is asked it."""

@@ -162,6 +162,10 @@ def _notes(examples: Sequence[Example], columns: Columns, maker: Maker, asked: s
     if maker.unasked and asked is not None:
         rows = "every row is" if columns.question is None else f"{maker.unasked:,} rows without one are"
         notes.append(f'{rows} asked "{asked}".')
+    if len({example.group for example in examples} - {None}) > 1:
+        notes.append(
+            f"rows of one {columns.group!r} stay together where a validation split or folds are drawn."
+        )
     if columns.kind == "label" and all(example.answer.isdecimal() for example in examples):
         notes.append(
             "the labels are numbers and are learned as such; class names are read from --names FILE."

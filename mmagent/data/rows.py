@@ -78,7 +78,12 @@ class Maker:
             answers=answers[1:] or answers,
             choices=choices,
             source=f"{self._source}, {row.where}",
+            group=self._group(row),
         )
+
+    def _group(self, row: Cells) -> str | None:
+        own = row.cells.get(self._columns.group) if self._columns.group else None
+        return None if _missing(own) else str(own).strip()
 
     def _asked(self, row: Cells) -> str | None:
         column = self._columns.question

@@ -8,6 +8,7 @@ for every class, so that calibration can be compared, too.
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictions", "logistic_regression", "majority", "nearest_mean", "per_question"]
 
+Groups = Sequence[str | None]
+"""Whose each row is; empty where nobody said."""
 Answers = Sequence[str]
-Baseline = Callable[[ArrayLike, Answers, ArrayLike], "Predictions"]
+Baseline = Callable[..., "Predictions"]
+"""(train features, their answers, test features), and `groups` of the training rows where it heeds them."""
 
 FOLDS = 5
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))
@@ -99,7 +103,7 @@ def nearest_mean(
 
 
 def logistic_regression(
-    train_x: ArrayLike, train_y: Answers, test_x: ArrayLike, *, seed: int = 0
+    train_x: ArrayLike, train_y: Answers, test_x: ArrayLike, *, seed: int = 0, groups: Groups = ()
 ) -> Predictions:
     """Multinomial logistic regression on features standardised by the training rows (scikit-learn, L2).
 
@@ -107,7 +111,7 @@ def logistic_regression(
     inside the training rows (counting right answers instead picks strong fits to noise by luck). Every fold
     is standardised by its own training part. Members of a class are dealt to the folds in turn, in an order
     drawn from `seed`, so a class may have fewer members than there are folds. A class with one member is
-    never in both parts; its row is left out of the choice.
+    never in both parts; its row is left out of the choice. Where rows have groups, folds are of whole groups.
     Raises UserError without scikit-learn.
     """
     train, y, labels, test = checked(train_x, train_y, test_x)
@@ -115,7 +119,7 @@ def logistic_regression(
     if len(labels) == 1:
         return Predictions(name, labels, np.ones((len(test), 1)), "one class in the training rows")
     scikit_learn()
-    best = chosen_strength(train, y, seed)
+    best = chosen_strength(train, y, seed, groups)
     found, converged = _fitted(train, y, test, len(labels), best)
     note = f"C = {best:g}, chosen inside the training rows" + ("" if converged else "; not converged")
     return Predictions(name, labels, found, note)
@@ -125,10 +129,12 @@ def per_question(
     baseline: Baseline,
     train: tuple[ArrayLike, Answers, Answers],
     test: tuple[ArrayLike, Answers],
+    groups: Groups = (),
 ) -> Predictions:
     """A baseline fitted to each question on its own, where rows ask different things of their inputs.
 
     train  features, answers and questions of the training rows;  test  features and questions of the others
+    groups of the training rows, for a baseline that heeds them; empty for one that does not
 
     A question that was never trained on is answered by the baseline fitted to all training rows.
     """
@@ -144,7 +150,8 @@ def per_question(
         into = [
             at for at, question in enumerate(test_asked) if (question if question in known else None) == asked
         ]
-        part = baseline(train_x[rows], [train_y[at] for at in rows], test_x[into])
+        own = {"groups": [groups[at] for at in rows]} if groups else {}
+        part = baseline(train_x[rows], [train_y[at] for at in rows], test_x[into], **own)
         out[np.ix_(into, [labels.index(label) for label in part.labels])] = part.probabilities
         name = part.name
     return Predictions(f"{name} per question", labels, out, f"{len(known)} questions, each fitted alone")
@@ -189,18 +196,41 @@ def log_softmax(scores: Floats) -> Floats:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
-def folds(y: NDArray[np.intp], k: int, seed: int) -> NDArray[np.intp]:
-    """(N,) each row's fold: shuffled, sorted by class, dealt in turn, so every class is spread evenly."""
+def folds(y: NDArray[np.intp], k: int, seed: int, groups: Groups = ()) -> NDArray[np.intp]:
+    """(N,) each row's fold: shuffled, sorted by class, dealt in turn, so every class is spread evenly.
+
+    groups (N,), None for a row without one: with two or more, whole groups are dealt, the largest first, each
+    to the fold with the fewest rows, and rows without a group one by one; then there may be fewer folds.
+    """
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(y))
+    if len({group for group in groups if group is not None}) > 1:
+        return _dealt_whole(order, k, groups)
     order = order[np.argsort(y[order], kind="stable")]
     fold = np.empty(len(y), dtype=np.intp)
     fold[order] = np.arange(len(y)) % k
     return fold
 
 
-def chosen_strength(train: Floats, y: NDArray[np.intp], seed: int) -> float:
-    """C by cross-validation; 1 where there are too few rows for any."""
-    fold = folds(y, min(FOLDS, len(y)), seed)
+def _dealt_whole(order: NDArray[np.intp], k: int, groups: Groups) -> NDArray[np.intp]:
+    members: dict[tuple[str | None, int], list[int]] = defaultdict(list)
+    for row in order.tolist():
+        members[groups[row], row if groups[row] is None else -1].append(row)
+    sizes = [0] * min(k, len(members))
+    fold = np.empty(len(order), dtype=np.intp)
+    for rows in sorted(members.values(), key=len, reverse=True):
+        into = sizes.index(min(sizes))
+        fold[rows] = into
+        sizes[into] += len(rows)
+    return fold
+
+
+def chosen_strength(train: Floats, y: NDArray[np.intp], seed: int, groups: Groups = ()) -> float:
+    """C by cross-validation; 1 where there are too few rows for any.
+
+    groups: whose each row is. Folds that have the same speaker, patient or day on both sides find no fit too
+    strong; where new rows will be of others, whole groups are held out, as they will be.
+    """
+    fold = folds(y, min(FOLDS, len(y)), seed, groups)
     likely = np.zeros(len(STRENGTHS))
     for at in range(int(fold.max()) + 1):
         inside = fold != at

@@ -12,6 +12,7 @@ from mmagent.asked import sources_asked
 from mmagent.errors import UserError
 from mmagent.evaluation.asking import DIGITS
 from mmagent.evaluation.baselines import (
+    Baseline,
     Predictions,
     logistic_regression,
     majority,
@@ -71,13 +72,16 @@ def baseline_results(
                 f"{MOST_CLASSES} are fitted."
             )
             continue
-        fit = _baselines(seed)[name]
+        fit = _BASELINES[name]
+        own: dict[str, Any] = {}
+        if name == "logistic":
+            fit, own = partial(fit, seed=seed), {"groups": [one.group for one in train]}
         try:
             if len(asked) > 1 and not _told_of_it(agent, examples):
                 questions = [[one.question or "" for one in rows] for rows in (train, examples)]
-                made = per_question(fit, (known, answers, questions[0]), (new, questions[1]))
+                made = per_question(fit, (known, answers, questions[0]), (new, questions[1]), **own)
             else:
-                made = fit(known, answers, new)
+                made = fit(known, answers, new, **own)
         except UserError as error:
             notes.append(f"{_NAMES[name]} is left out: {error}")
             continue
@@ -136,11 +140,12 @@ def _told_of_it(agent: Agent, examples: Sequence[Example]) -> bool:
     return all(name in known and known[name].asked for name in names)
 
 
-def _baselines(seed: int) -> Mapping[str, Callable[[Any, Sequence[str], Any], Predictions]]:
-    logistic = partial(logistic_regression, seed=seed)
-    return {"majority": majority, "nearest": nearest_mean, "logistic": logistic, "memory": shot_votes}
-
-
+_BASELINES: Mapping[str, Baseline] = {
+    "majority": majority,
+    "nearest": nearest_mean,
+    "logistic": logistic_regression,
+    "memory": shot_votes,
+}
 _NAMES = {
     "majority": "the majority class",
     "nearest": "the nearest class mean",

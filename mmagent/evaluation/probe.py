@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmagent.errors import UserError
-from mmagent.evaluation.baselines import Answers, checked, chosen_strength, scikit_learn
+from mmagent.evaluation.baselines import Answers, Groups, checked, chosen_strength, scikit_learn
 from mmagent.evaluation.metric import Floats
 
 __all__ = ["Probe", "linear_probe"]
@@ -30,18 +30,24 @@ class Probe:
 
 
 def linear_probe(
-    features: ArrayLike, answers: Answers, *, seed: int = 0, strength: float | None = None
+    features: ArrayLike,
+    answers: Answers,
+    *,
+    seed: int = 0,
+    strength: float | None = None,
+    groups: Groups = (),
 ) -> Probe:
     """What `logistic_regression` fits to the same rows: C chosen inside them, features standardised by them.
 
-    strength: C, in the place of the chosen one. The standardisation is folded into weight and bias. Raises
-    UserError without scikit-learn, and for answers that are all the same.
+    strength: C, in the place of the chosen one. groups: whose each row is, as in `chosen_strength`. The
+    standardisation is folded into weight and bias. Raises UserError without scikit-learn, and for answers
+    that are all the same.
     """
     x, y, labels, _ = checked(features, answers, features)
     if len(labels) < 2:
         raise UserError(f"all rows have the answer {labels[0]!r}; there is nothing to tell apart.")
     given = strength is not None
-    strength = chosen_strength(x, y, seed) if strength is None else strength
+    strength = chosen_strength(x, y, seed, groups) if strength is None else strength
     linear_model, not_converged = scikit_learn()
     centre, spread = x.mean(axis=0), x.std(axis=0)
     spread[spread < 1e-12] = np.inf

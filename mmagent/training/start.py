@@ -235,7 +235,8 @@ def labelled(
     numbers = [number for at in range(len(examples)) for number in media[at]]
     answers = [example.answer for at, example in enumerate(examples) for _ in media[at]]
     pooled = torch.cat(list(_pooled(seen, numbers))) if numbers else torch.zeros(0, 0)
-    return Labelled(pooled, answers, spelt, [at for at in range(len(examples)) for _ in media[at]])
+    rows = [at for at in range(len(examples)) for _ in media[at]]
+    return Labelled(pooled, answers, spelt, rows, [examples[at].group for at in rows])
 
 
 def _pooled(seen: Batches, numbers: Sequence[int]) -> Iterator[Tensor]:

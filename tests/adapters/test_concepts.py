@@ -99,3 +99,24 @@ def test_what_it_cannot_be_made_of_is_said() -> None:
     pooled, said = blobs(["a", "b"], 4, seed=1)
     with pytest.raises(UserError, match="no row to learn from has the answer 'c'"):
         fit(adapter, Labelled(pooled, said, spell))
+
+
+def test_the_strength_is_chosen_for_new_speakers_where_rows_tell_whose_they_are() -> None:
+    """Each speaker betrays its answers in a direction of its own, which is true of no other speaker."""
+    seeded = torch.Generator().manual_seed(0)
+    said = ["no", "yes"] * 60
+    pooled = torch.randn(120, 20, generator=seeded)
+    sign = torch.tensor([-1.0, 1.0]).repeat(60)
+    pooled[:, 0] += sign / 2
+    groups = [str(at // 20) for at in range(120)]
+    for start in range(0, 120, 20):
+        own = 1.5 * torch.randn(20, generator=seeded)
+        pooled[start : start + 20] += torch.outer(sign[start : start + 20], own)
+    alone, together = (build({"answers": ["no", "yes"]}, 20, D_CORE) for _ in range(2))
+    fit(alone, Labelled(pooled, said, spell))
+    fit(together, Labelled(pooled, said, spell, range(120), groups))
+    assert isinstance(alone, Concepts)
+    assert isinstance(together, Concepts)
+    assert together.strength < alone.strength
+    kept = Labelled(pooled, said, spell, range(120), groups).only([0, 119])
+    assert kept.groups == ["0", "5"]

@@ -230,3 +230,14 @@ def test_media_are_opened_by_several_threads_and_told_in_the_order_of_the_rows(m
     assert [str(problem) for problem in seen.problems][1] == "row 4: 3 is damaged"
     assert told == [(at + 1, 30) for at in range(30)]
     assert 1 < len(threads) == len(readers) <= 4
+
+
+def test_groups_on_both_sides_of_the_data_s_own_split_are_told(rows, lines, read, plugins):
+    parts = ["train", "train", "test"]
+    given = [{**row, "split": parts[at % 3], "speaker": "abc"[at % 2]} for at, row in enumerate(rows)]
+    report = check(read(lines(given)), plugins)
+    [warning] = [one for one in report.warnings if "groups" in one]
+    assert "of the split test (column 'speaker') stand in train too" in warning
+    assert check(
+        read(lines([{**row, "speaker": str(at)} for at, row in enumerate(given)])), plugins
+    ).warnings == tuple(one for one in report.warnings if one != warning)

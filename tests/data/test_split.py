@@ -89,3 +89,77 @@ def test_an_impossible_fraction(many, fraction):
 def test_a_split_of_other_data_is_refused(many):
     with pytest.raises(UserError, match="names row 99"):
         many().with_split({"validation": (1, 99)})
+
+
+@pytest.fixture
+def spoken(place, rows, lines, read):
+    """Five speakers who each say "yes" and "no" twice, in one folder with pictures of their own names."""
+    first = place / rows[0]["image"]
+
+    def build(speakers="abcde", order=None, **more):
+        made = []
+        for speaker in speakers:
+            for answer in ("yes", "no"):
+                for take in range(2):
+                    shutil.copy(first, place / f"{speaker}-{answer}-{take}.png")
+                    name = f"{speaker}-{answer}-{take}.png"
+                    made.append({"image": name, "label": answer, "speaker": speaker, **more})
+        return read(lines(made if order is None else random.Random(order).sample(made, len(made))))
+
+    return build
+
+
+def groups(labelled, split):
+    return {one.group for one in labelled.part(split)}
+
+
+def test_a_speaker_stands_on_one_side(spoken):
+    labelled = spoken()
+    assert labelled.columns["group"] == "speaker"
+    assert any("'speaker' stay together" in note for note in labelled.notes)
+    seen = set()
+    for seed in range(8):
+        drawn = stratified_split(labelled, 0.2, seed)
+        split = labelled.with_split(drawn)
+        assert len(drawn["validation"]) == 4
+        assert not groups(split, "train") & groups(split, "validation")
+        seen |= groups(split, "validation")
+    assert len(seen) > 2
+    shuffled = spoken(order=3)
+    again = stratified_split(shuffled, 0.2, 0)
+    assert images(shuffled, again["validation"]) == images(
+        labelled, stratified_split(labelled, 0.2, 0)["validation"]
+    )
+
+
+def test_copies_keep_two_groups_together(spoken, place, lines, read):
+    spoken()
+    rows = [
+        {"image": f"{speaker}-{answer}-{take}.png", "label": answer, "group": speaker}
+        for speaker in "abcde"
+        for answer in ("yes", "no")
+        for take in range(2)
+    ]
+    rows.append({"image": "a-yes-0.png", "label": "yes", "group": "b"})
+    labelled = read(lines(rows))
+    for seed in range(8):
+        split = labelled.with_split(stratified_split(labelled, 0.4, seed))
+        assert len({one.split for one in split if one.group in ("a", "b")}) == 1
+        assert split.part("validation")
+
+
+def test_the_only_group_with_an_answer_stays_and_large_groups_go_alone(spoken, place, lines, read):
+    labelled = spoken("ab")
+    split = labelled.with_split(stratified_split(labelled, 0.2))
+    assert len(groups(split, "validation")) == 1  # more rows than were wanted, and no fewer can be drawn
+    alone = read(
+        lines(
+            [
+                {"image": f"a-{answer}-{take}.png", "label": answer, "group": answer}
+                for answer in ("yes", "no")
+                for take in range(2)
+            ]
+        )
+    )
+    split = alone.with_split(stratified_split(alone, 0.5))
+    assert {one.answer for one in split.part("train")} == {"yes", "no"}  # as if there were no groups

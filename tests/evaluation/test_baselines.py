@@ -16,6 +16,7 @@ from mmagent.evaluation import (
     nearest_mean,
     per_question,
 )
+from mmagent.evaluation.baselines import chosen_strength, folds
 from mmagent.evaluation.shot_votes import shot_votes
 from mmagent.evaluation.strength import held_out
 
@@ -180,3 +181,30 @@ def test_without_scikit_learn_the_others_work_and_the_message_says_what_to_insta
     assert len(nearest_mean(*train, test[0]).answers) == 5
     with pytest.raises(UserError, match=r"pip install 'mmagent\[train\]'"):
         logistic_regression(*train, test[0])
+
+
+def test_folds_are_of_whole_groups_and_of_like_size():
+    y = np.arange(60) % 3
+    groups = [f"speaker {at % 7}" for at in range(58)] + [None, None]
+    fold = folds(y, 5, 0, groups)
+    for name in set(groups) - {None}:
+        assert len({int(fold[at]) for at in range(60) if groups[at] == name}) == 1
+    assert sorted(set(fold.tolist())) == [0, 1, 2, 3, 4]
+    assert np.bincount(fold).max() <= 18
+    assert (folds(y, 5, 0, groups) == fold).all()
+    assert (folds(y, 5, 0, ["one"] * 60) == folds(y, 5, 0)).all()
+    assert sorted(set(folds(y, 5, 0, ["a", "b"] * 30).tolist())) == [0, 1]
+
+
+def test_where_groups_differ_the_strength_for_new_ones_is_weaker():
+    """Each speaker has features of its own that tell its answers apart, and one that is true of all."""
+    rng = np.random.default_rng(0)
+    y = np.tile(np.arange(2), 60)
+    speaker = np.repeat(np.arange(6), 20)
+    x = rng.normal(size=(120, 20))
+    x[:, 0] += 1.0 * y
+    for one in range(6):  # a strong hint whose direction is the speaker's own
+        own = speaker == one
+        x[own] += np.outer(np.where(y[own] == 1, 1.0, -1.0), rng.normal(size=20) * 1.5)
+    groups = [str(one) for one in speaker]
+    assert chosen_strength(x, y, 0, groups) < chosen_strength(x, y, 0)
