@@ -159,7 +159,8 @@ def written(rows: Iterable[Row], sense: str, place: Path) -> None:
     import pyarrow.parquet as pq
 
     content = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    columns = {sense: content, "question": pa.string(), "answer": pa.string(), "split": pa.string()}
+    plain = ("question", "answer", "split", "group")
+    columns = {sense: content, **dict.fromkeys(plain, pa.string())}
     made = [{**row, sense: {"bytes": row["content"], "path": None}} for row in rows]
     pq.write_table(pa.Table.from_pylist(made, pa.schema(list(columns.items()))), place)
 

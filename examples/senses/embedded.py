@@ -26,13 +26,17 @@ def heard(data: Path) -> Iterator[Row]:
 
     for one in pq.read_table(data / "fsdd" / "train.parquet").to_pylist():
         split = "test" if one["speaker"] == NEVER_HEARD else "train"
-        yield _row(one["audio"]["bytes"], "digit", "Which digit is spoken?", one["label"], split)
+        yield _row(
+            one["audio"]["bytes"], "digit", "Which digit is spoken?", one["label"], split, one["speaker"]
+        )
     for split, each, seed in (("train", 30, 1), ("test", 8, 2)):
         for topic, words in (("digit", DIGITS), ("word", KNOWN)):
             if split == "test" and topic == "digit":
                 continue
             for way in plan(words, each, seed, held_out=split == "test"):
-                yield _row(wav(*say(way))["bytes"], topic, f"Which {topic} is spoken?", way.word, split)
+                yield _row(
+                    wav(*say(way))["bytes"], topic, f"Which {topic} is spoken?", way.word, split, way.voice
+                )
         for label, wave, rate in tones(each, seed):
             yield _row(wav(wave, rate)["bytes"], "sound", "Which sound is it?", label, split)
 
@@ -74,16 +78,17 @@ def molecules(data: Path) -> Iterator[Row]:
 
 def scenes(data: Path) -> Iterator[Row]:
     """Boxes of objects with a statement."""
-    import pyarrow.parquet as pq
+    from set import number, statements
 
-    for row in pq.read_table(data / "nlvr" / "dev.parquet").to_pylist():
-        split = "test" if int(row["identifier"].split("-")[0]) % 4 == 0 else "train"
+    for row, split in statements(data):
         content = json.dumps(row["structured_rep"]).encode()
-        yield _row(content, "statement", row["sentence"], row["label"], split)
+        yield _row(content, "statement", row["sentence"], row["label"], split, number(row))
 
 
-def _row(content: bytes, topic: str, question: str, answer: str, split: str) -> Row:
-    return {"content": content, "topic": topic, "question": question, "answer": answer, "split": split}
+def _row(content: bytes, topic: str, question: str, answer: str, split: str, group: str | None = None) -> Row:
+    """One labelled row; group: whose it is, where several rows come from one speaker or one author."""
+    told = {"question": question, "answer": answer, "split": split, "group": group}
+    return {"content": content, "topic": topic, **told}
 
 
 LEARNERS: Mapping[str, Callable[[Path], Iterable[Row]]] = {
@@ -93,4 +98,4 @@ LEARNERS: Mapping[str, Callable[[Path], Iterable[Row]]] = {
     "graph": molecules,
     "set": scenes,
 }
-"""By sense, the rows of the folder of the data sets: content (bytes), topic, question, answer and split."""
+"""By sense, the rows of the data sets' folder: content (bytes), topic, question, answer, split and group."""

@@ -7,6 +7,9 @@ robot_failures/*.parquet (force and torque after a robot's failure), with a colu
 as csv files with a table of labels, as a user has it, and goes through `mmagent train` and `mmagent eval`.
 Beside the bundle and its controls stand nearest mean, logistic regression and gradient boosting on simple
 features: mean, deviation, least, largest and slope of each channel.
+
+Where a test part has a dozen rows, one row decides; --folds 5 takes all rows of a set together, deals them to
+five folds by every seed, and trains and tests five times, so that each row is asked about once, unseen.
 """
 
 from __future__ import annotations
@@ -14,13 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from seeds import enough, measured, over, table
+from seeds import Scores, enough, measured, over, table
 
 from mmagent.evaluation.baselines import logistic_regression, nearest_mean
 
@@ -41,23 +44,51 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of the data sets")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--only", default="", help="sets whose name holds this")
+    parser.add_argument("--folds", type=int, help="test every row once, in so many folds, splits put aside")
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="more options of mmagent train")
     given = parser.parse_args()
     found = {}
     for name in (name for name in SETS if given.only in name):
         rows = labelled(given.data / SETS[name])
-        with tempfile.TemporaryDirectory() as folder:
-            work = Path(folder)
-            data = written(rows, work / "set")
 
-            def run(
-                seed: int, rows: list[dict[str, Any]] = rows, data: Path = data, work: Path = work
-            ) -> Mapping[str, float]:
-                learned = sum(row["split"] == "train" for row in rows)
-                return {**measured(data, work, seed, [*enough(learned), *given.train]), **simple(rows, seed)}
+        def run(seed: int, rows: list[dict[str, Any]] = rows) -> Scores:
+            parts = [rows] if given.folds is None else list(dealt(rows, given.folds, seed))
+            return mean([scores(part, seed, given.train) for part in parts], [tested(part) for part in parts])
 
-            found[name] = over(given.seeds, run)
+        found[name] = over(given.seeds, run)
     print("\n".join(table(found)))
+
+
+def scores(rows: list[dict[str, Any]], seed: int, options: Sequence[str]) -> Scores:
+    """Exact match on the rows of the split test: of the bundle, its controls, and what is simpler."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = written(rows, Path(folder) / "set")
+        learned = len(rows) - tested(rows)
+        found = measured(data, Path(folder), seed, [*enough(learned), *options])
+        return {**found, **simple(rows, seed)}
+
+
+def dealt(rows: Sequence[Mapping[str, Any]], count: int, seed: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows so many times, another part of them for the test each time, every answer spread evenly."""
+    from mmagent.evaluation.baselines import folds
+
+    y = np.unique([row["label"] for row in rows], return_inverse=True)[1]
+    fold = folds(y, count, seed)
+    for out in range(count):
+        yield [{**row, "split": "test" if of == out else "train"} for row, of in zip(rows, fold, strict=True)]
+
+
+def tested(rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many rows the test has."""
+    return sum(row["split"] == "test" for row in rows)
+
+
+def mean(found: Sequence[Scores], weights: Sequence[int]) -> Scores:
+    """The scores of several parts as one, by the rows of each."""
+    return {
+        name: sum(one[name] * n for one, n in zip(found, weights, strict=True)) / sum(weights)
+        for name in found[0]
+    }
 
 
 def labelled(place: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,21 +59,16 @@ def _row(make: Callable[[Path], Path], options: Sequence[str], seeds: Sequence[i
 
 
 def scenes(data: Path, folder: Path, shown: str = "objects") -> Path:
-    """NLVR: every fourth statement is for the test, and what it says is not learned under another number.
-
-    shown: objects, nothing or picture.
-    """
-    import pyarrow.parquet as parquet
-
-    rows = parquet.read_table(data / "nlvr" / "dev.parquet").to_pylist()
-    tested = {_words(row) for row in rows if _is_tested(row)}
+    """NLVR's statements about boxes of objects; shown: objects, nothing or picture."""
 
     def made() -> Iterable[Mapping[str, Any]]:
-        for row in rows:
-            if not _is_tested(row) and _words(row) in tested:
-                continue
-            part = "test" if _is_tested(row) else "train"
-            common = {"question": row["sentence"], "answer": row["label"], "split": part}
+        for row, part in statements(data):
+            common = {
+                "question": row["sentence"],
+                "answer": row["label"],
+                "split": part,
+                "group": number(row),
+            }
             if shown == "picture":
                 yield {"image": row["image"]["bytes"], **common}
             else:
@@ -83,8 +78,29 @@ def scenes(data: Path, folder: Path, shown: str = "objects") -> Path:
     return written(made(), folder)
 
 
+def statements(data: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """NLVR's rows and their split: every fourth statement is for the test.
+
+    What a test statement says is not learned under another number.
+    """
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(data / "nlvr" / "dev.parquet").to_pylist()
+    tested = {_words(row) for row in rows if _is_tested(row)}
+    for row in rows:
+        if _is_tested(row):
+            yield row, "test"
+        elif _words(row) not in tested:
+            yield row, "train"
+
+
+def number(row: Mapping[str, Any]) -> str:
+    """The number of a statement: rows that have it say the same of several scenes."""
+    return str(row["identifier"]).partition("-")[0]
+
+
 def _is_tested(row: Mapping[str, Any]) -> bool:
-    return int(row["identifier"].split("-")[0]) % 4 == 0
+    return int(number(row)) % 4 == 0
 
 
 def _words(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -132,6 +148,7 @@ def strokes(data: Path, folder: Path) -> Path:
                 "question": "Which alphabet is it?",
                 "answer": row["alphabet"],
                 "split": part,
+                "group": str(row["drawer"]),
             }
 
     return written(made(), folder)

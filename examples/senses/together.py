@@ -107,7 +107,8 @@ def pairs(
             places = {"image": f"{split}-{at}.png", "audio": f"{split}-{at}.wav"}
             _write_picture(folder / places["image"], next(pictures[shown]), picture_noise, rng)
             _write_sound(folder / places["audio"], heard[number]["audio"]["bytes"], sound_noise, rng)
-            lines.append({**places, "question": question, "answer": answer, "split": split})
+            told = {"question": question, "answer": answer, "speaker": heard[number]["speaker"]}
+            lines.append({**places, **told, "split": split})
     rows = folder / "rows.jsonl"
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return rows, speaker
