@@ -68,7 +68,7 @@ class Decoder:
             if on_text is not None or len(together) < 2:
                 yield from (self.answer(one, options, on_text) for one in together)
                 continue
-            with Workers(self._core.device, len(together)) as workers:
+            with Workers(self._core.device, len(together)) as workers, self._cache.keeping_layouts():
                 yield from workers.map(lambda one: self.answer(one, options, None), together)
 
     def likelihood(self, batch: Sequence[Job], answers: Sequence[str]) -> dict[int, ChoiceScore | UserError]:

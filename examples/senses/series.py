@@ -10,6 +10,7 @@ features: mean, deviation, least, largest and slope of each channel.
 
 Where a test part has a dozen rows, one row decides; --folds 5 takes all rows of a set together, deals them to
 five folds by every seed, and trains and tests five times, so that each row is asked about once, unseen.
+Copies are left out.
 """
 
 from __future__ import annotations
@@ -69,9 +70,13 @@ def scores(rows: list[dict[str, Any]], seed: int, options: Sequence[str]) -> Sco
 
 
 def dealt(rows: Sequence[Mapping[str, Any]], count: int, seed: int) -> Iterator[list[dict[str, Any]]]:
-    """The rows so many times, another part of them for the test each time, every answer spread evenly."""
+    """The rows so many times, another part of them for the test each time, every answer spread evenly.
+
+    Of copies the first one stays.
+    """
     from mmagent.evaluation.baselines import folds
 
+    rows = list({json.dumps(row["values"]): row for row in reversed(rows)}.values())[::-1]
     y = np.unique([row["label"] for row in rows], return_inverse=True)[1]
     fold = folds(y, count, seed)
     for out in range(count):

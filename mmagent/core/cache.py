@@ -11,10 +11,12 @@ with different cached lengths can be gathered into one left-padded batch.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
-from threading import Lock
+from threading import Lock, get_ident
 
 from mmagent.core.assemble import Key
 from mmagent.core.forward import KV
@@ -38,6 +40,31 @@ class _Node:
         return sum(t.numel() * t.element_size() for pair in self.kv for t in pair)
 
 
+@dataclass(eq=False)
+class Layout:
+    """States laid out as the first columns of a left-padded batch, by `gather`.
+
+    kv    (B, H, columns + reserve, D) per layer; user  what reads and writes them, while it is there
+    """
+
+    matches: list[Match]
+    place: tuple[int, int, tuple[int, ...]]  # columns, columns in reserve, each row's first one
+    kv: KV
+    user: weakref.ref[object] | None = None
+
+    def rows(self, count: int) -> KV:
+        """The first rows."""
+        return [(keys[:count], values[:count]) for keys, values in self.kv]
+
+    def serves(self, matches: Sequence[Match], place: tuple[int, int, tuple[int, ...]]) -> bool:
+        """Whether its first rows are just what is wanted, and free."""
+        taken = self.user is not None and self.user() is not None
+        if taken or len(matches) > len(self.matches) or self.place[:2] != place[:2]:
+            return False
+        same = zip(self.matches, self.place[2], matches, place[2], strict=False)
+        return all(own.is_same(other) and start == begin for own, start, other, begin in same)
+
+
 @dataclass(frozen=True)
 class Match:
     """The longest cached beginning of a row: `length` tokens, in `runs` of (states, tokens used of them)."""
@@ -54,6 +81,12 @@ class Match:
             left -= n
         return Match(min(length, self.length), runs)
 
+    def is_same(self, other: Match) -> bool:
+        """Whether both are of the very same states."""
+        if len(self.runs) != len(other.runs):
+            return False
+        return all(a is b and n == m for (a, n), (b, m) in zip(self.runs, other.runs, strict=True))
+
 
 class PrefixCache:
     """Keeps KV states between calls, up to `max_bytes`; what was used longest ago goes first.
@@ -69,6 +102,7 @@ class PrefixCache:
         self._roots: dict[str, _Node] = {}
         self._clock = 0
         self._lock = Lock()  # batches that are answered at once share what was read
+        self._layouts: dict[int, Layout] | None = None  # by thread, while they are kept
 
     def match(self, owner: str, keys: Sequence[Key]) -> Match:
         """Return the longest beginning of `keys` whose states are held."""
@@ -83,6 +117,33 @@ class PrefixCache:
         """Keep the states of `keys`; only the part not yet held is copied."""
         with self._lock:
             self._insert(owner, keys, states)
+
+    @contextmanager
+    def keeping_layouts(self) -> Iterator[None]:
+        """Within this block each thread keeps what it laid out last, for its next batch of the same shots.
+
+        To lay out some hundred tokens for some dozens of rows takes a fifth of the time of answering them.
+        """
+        self._layouts = {}
+        try:
+            yield
+        finally:
+            self._layouts = None
+
+    def lay_out(self, matches: Sequence[Match], columns: int, starts: Sequence[int], reserve: int) -> Layout:
+        """What `gather` gives; where this thread has kept just that, and its user is gone, that again.
+
+        The first columns may be read and not be written. The caller says whose it is.
+        """
+        cut = [match.first(columns - start) for match, start in zip(matches, starts, strict=True)]
+        place, layouts = (columns, reserve, tuple(starts)), self._layouts
+        kept = layouts.get(get_ident()) if layouts is not None else None
+        if kept is not None and kept.serves(cut, place):
+            return kept
+        made = Layout(cut, place, gather(matches, columns, starts, reserve))
+        if layouts is not None:
+            layouts[get_ident()] = made
+        return made
 
     def count(self, reused: int, computed: int) -> None:
         """Add to `reused` and `computed`."""

@@ -8,6 +8,7 @@ comes from two places: the beginning that all prompts of the batch share, and th
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from mmagent.core.assemble import Inputs, Key
-from mmagent.core.cache import Match, PrefixCache, gather, shared_length
+from mmagent.core.cache import Match, PrefixCache, shared_length
 from mmagent.core.forward import KV, kv_of, new_past
 from mmagent.core.lastblock import wanting
 
@@ -51,8 +52,13 @@ def prefill(core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserv
     known = min(known, width - 1)  # the last token is always read: its logits are wanted
     begin = known if any(start < known for start in starts) else 0
     room = reserve + width - begin
-    held = gather(matches, begin, starts, room) if begin else None
-    logits, past = _run(core, inputs, begin, new_past(room if held else reserve, held, begin))
+    if begin:
+        layout = (PrefixCache() if cache is None else cache).lay_out(matches, begin, starts, room)
+        past = new_past(room, layout.rows(len(starts)), begin)
+        layout.user = weakref.ref(past)
+    else:
+        past = new_past(reserve)
+    logits, past = _run(core, inputs, begin, past)
     if cache is not None:
         reused = sum(max(0, begin - start) for start in starts)
         cache.count(reused, sum(width - max(begin, start) for start in starts))

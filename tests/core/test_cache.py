@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -64,6 +65,31 @@ def test_states_are_laid_out_for_left_padded_rows() -> None:
         expected = states(row)(0, columns - start)[0][0].flatten()
         assert torch.equal(keys[i, 0, start:, 0], expected)
         assert torch.equal(values[i, 0, start:, 0], -expected)
+
+
+def test_what_was_laid_out_serves_the_next_batch_of_the_same_rows_once_it_is_free() -> None:
+    class User:
+        pass
+
+    cache = PrefixCache()
+    put(cache, [1, 2, 3, 4])
+    put(cache, [1, 2, 8])
+    same, other = cache.match("core", [1, 2, 3, 4]), cache.match("core", [1, 2, 8])
+    assert cache.lay_out([same] * 3, 4, [0] * 3, 2) is not cache.lay_out([same] * 3, 4, [0] * 3, 2)
+    with cache.keeping_layouts():
+        user = User()
+        first = cache.lay_out([same] * 3, 4, [0] * 3, 2)
+        first.user = weakref.ref(user)
+        assert cache.lay_out([same] * 3, 4, [0] * 3, 2) is not first  # somebody reads and writes it
+        first = cache.lay_out([same] * 3, 4, [0] * 3, 2)
+        first.user = weakref.ref(user)
+        del user
+        assert cache.lay_out([same] * 2, 4, [0] * 2, 2) is first
+        assert [keys.shape[0] for keys, _ in first.rows(2)] == [2]
+        for matches, columns, reserve in (([same] * 4, 4, 2), ([same] * 3, 3, 2), ([same] * 3, 4, 3)):
+            assert not first.serves(matches, (columns, reserve, (0,) * len(matches)))
+        assert not first.serves([other] * 3, (4, 2, (0,) * 3))
+        assert not first.serves([same] * 3, (4, 2, (0, 1, 0)))
 
 
 def test_cores_are_kept_apart() -> None:
