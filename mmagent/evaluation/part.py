@@ -102,6 +102,7 @@ def choose(labelled: LabelledSet, trained: TrainedOn | None, split: str | None =
     train = labelled.part("train") if name not in (None, "train") else ()
     if trained is not None and same and trained.refit and name == "test":
         train += labelled.part("validation")  # what the adapter learned from, the baselines may, too
+    notes += _of_groups(examples, labelled)
     return Part(labelled, name, examples, train, tuple(warnings), tuple(notes))
 
 
@@ -157,6 +158,19 @@ def _overlap(examples: Sequence[Example], trained: TrainedOn) -> list[str]:
             "good."
         )
     return lines
+
+
+def _of_groups(examples: Sequence[Example], labelled: LabelledSet) -> list[str]:
+    """What the intervals do not say where many rows come from one speaker, patient or place."""
+    groups = [example.group for example in examples if example.group is not None]
+    n = len(set(groups))
+    if n == len(groups):
+        return []
+    return [
+        f"these {len(examples):,} rows come from {n:,} {'group' if n == 1 else 'groups'} (column "
+        f"{labelled.columns.get('group')!r}); the intervals take rows for independent, and for new groups "
+        "they are too narrow."
+    ]
 
 
 def _made_then(trained: TrainedOn, labelled: LabelledSet) -> dict[str, list[int]]:

@@ -176,3 +176,14 @@ def test_where_the_adapter_was_fitted_to_the_validation_rows_the_baselines_are_t
     judged = choose(data, known, "validation")
     assert [one.row for one in judged.train] == [1, 2]
     assert "was trained on 1 of these 1 rows" in judged.warnings[0]
+
+
+def test_rows_of_few_groups_have_too_narrow_intervals(read):
+    from dataclasses import replace
+
+    data = read("abab")
+    of = [replace(one, group=group) for one, group in zip(data, "xxyz", strict=True)]
+    [note] = [n for n in choose(replace(data, examples=tuple(of)), None).notes if "groups" in n]
+    assert "these 4 rows come from 3 groups" in note
+    alone = [replace(one, group=group) for one, group in zip(data, "wxyz", strict=True)]
+    assert not [n for n in choose(replace(data, examples=tuple(alone)), None).notes if "groups" in n]
