@@ -37,7 +37,7 @@ DESCRIPTION = (
     "senses for sound, series, tables, clips, graphs and sets"
 )
 TITLE, LIMITS = "## The other senses", "## What it cannot do"
-EPOCHS = {"series": 12, "graph": 12}  # few rows; elsewhere 3
+EPOCHS = {"series": 12, "graph": 12, "set": 10}  # few rows, or each asks something else; elsewhere 3
 CONTROLS = ("--controls", "blind,shuffled", "--baselines", "majority")
 
 
