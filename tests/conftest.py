@@ -6,8 +6,10 @@ says does not matter. It is made once per run, by the same `Bundle.write` that t
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,23 @@ CORPUS = [
     "Caption: a photo of a red cup.\nThis is a dax.\nThis is a blicket.\n",
     "Choices: red, blue, yes, no\nAnswer: yes\n",
 ]
+
+
+# Libraries that one sense reads its files with, and the extra that installs each.
+EXTRAS = {"av": "video", "rdkit": "graph", "soundfile": "audio"}
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str], Any]:
+    """An optional library by its name, or a skip that says which extra installs it."""
+
+    def found(library: str) -> Any:
+        try:
+            return importlib.import_module(library)
+        except (ImportError, OSError) as error:  # OSError: the package is there, its shared library is not
+            pytest.skip(f"{library} cannot be imported ({error}): pip install 'mmagent[{EXTRAS[library]}]'")
+
+    return found
 
 
 def shared(folder: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from mmagent.bundle import Bundle
 from mmagent.errors import UserError
 from mmagent.modality import Features, Modality
 from mmagent.plugins import Plugins, load_plugins
+
+# The helpers beside these tests can be imported by name.
+sys.path.insert(0, str(Path(__file__).parent))
 
 WIDTH = 16
 MARK = b"VECTOR\n"

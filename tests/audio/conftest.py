@@ -15,9 +15,9 @@ Wave = NDArray[np.float32]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def decoder() -> None:
+def decoder(needs: Callable[[str], Any]) -> None:
     """Nothing here can be tried without what decodes sound."""
-    pytest.importorskip("soundfile", reason="soundfile is not installed: pip install 'mmagent[audio]'")
+    needs("soundfile")
 
 
 @pytest.fixture

@@ -49,6 +49,11 @@ def wav(
     return b"RIFF" + struct.pack("<I", (length + 36) & 0xFFFFFFFF) + body
 
 
+def test_without_soundfile_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    assert "pip install 'mmagent[audio]'" in said(wav())
+
+
 def test_every_kind_of_source_gives_the_same_sound(
     tone: Callable[..., Any],
     written: Callable[..., bytes],

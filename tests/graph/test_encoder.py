@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from mmagent_graph.graph import Graph, made
 from mmagent_graph.measure import components, cycle_lengths, distances, triangles
 from mmagent_graph.reader import GraphReader
 
+Needs = Callable[[str], Any]
 CPU, FLOAT = torch.device("cpu"), torch.float32
 
 
@@ -83,7 +87,8 @@ def test_other_labels_edges_directions_and_numbers_give_other_features() -> None
     assert len({tuple(row.tolist()) for row in pooled}) == len(told)
 
 
-def test_a_batch_gives_what_each_graph_gives_alone_and_pads_with_zeros() -> None:
+def test_a_batch_gives_what_each_graph_gives_alone_and_pads_with_zeros(needs: Needs) -> None:
+    needs("rdkit")
     graphs = [drawn(1), GraphReader().load("CCO"), drawn(2, 5, 4)]
     encoder = builtin()
     together = encoder.encode(graphs)
@@ -99,7 +104,8 @@ def test_a_batch_gives_what_each_graph_gives_alone_and_pads_with_zeros() -> None
     assert encoder.encode([]).pooled.shape == (0, encoder.d_encoder)
 
 
-def test_atoms_that_look_alike_share_one_feature() -> None:
+def test_atoms_that_look_alike_share_one_feature(needs: Needs) -> None:
+    needs("rdkit")
     benzene, toluene = (builtin().encode([GraphReader().load(one)]) for one in ("c1ccccc1", "Cc1ccccc1"))
     assert int(benzene.mask.sum()) == 2  # the whole, and six equal atoms
     assert int(toluene.mask.sum()) == 6  # the whole, methyl, and ring atoms by their distance from it
@@ -124,7 +130,8 @@ def test_measures_agree_with_networkx(seed: int) -> None:
         assert {two: int(far[one, two]) for two in np.flatnonzero(np.isfinite(far[one])).tolist()} == reached
 
 
-def test_cycles_are_told_by_their_length() -> None:
+def test_cycles_are_told_by_their_length(needs: Needs) -> None:
+    needs("rdkit")
     naphthalene, cyclopropane = (
         cycle_lengths(GraphReader().load(one)) for one in ("c1ccc2ccccc2c1", "C1CC1CC")
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -15,12 +17,15 @@ from mmagent_graph.drawing import MOST, layout, part
 from mmagent_graph.encoder import GraphEncoder
 from mmagent_graph.reader import GraphReader
 
+Needs = Callable[[str], Any]
+
 
 def profile(source: object) -> Profile:
     return GraphReader().profile(GraphReader().load(source))
 
 
-def test_a_molecule_is_told_by_atoms_bonds_rings_and_symmetry() -> None:
+def test_a_molecule_is_told_by_atoms_bonds_rings_and_symmetry(needs: Needs) -> None:
+    needs("rdkit")
     told = profile("c1ccccc1")
     assert told.summary == "molecule from SMILES, 6 atoms, 6 bonds, 1 part"
     assert list(told.aspects) == list(ASPECTS)
@@ -50,7 +55,8 @@ def test_clustering_is_that_of_networkx_and_a_long_way_is_found() -> None:
     assert nx.diameter(graph) / 2 <= least <= nx.diameter(graph)
 
 
-def test_every_node_of_a_small_graph_is_drawn_and_a_large_one_in_part() -> None:
+def test_every_node_of_a_small_graph_is_drawn_and_a_large_one_in_part(needs: Needs) -> None:
+    needs("rdkit")
     for source, nodes in (("CC(=O)Oc1ccccc1C(=O)O", 13), (nx.star_graph(5_000), MOST)):
         figure = Figure((5, 4))
         draw = profile(source).draw
@@ -69,7 +75,10 @@ def test_nodes_are_laid_out_as_far_apart_as_there_are_edges_between_them() -> No
     np.testing.assert_allclose(far, wanted, atol=0.3)
 
 
-def test_molecules_of_the_solubility_data_are_the_same_from_smiles_and_from_atoms(shared_data: Path) -> None:
+def test_molecules_of_the_solubility_data_are_the_same_from_smiles_and_from_atoms(
+    shared_data: Path, needs: Needs
+) -> None:
+    needs("rdkit")
     parquet = pytest.importorskip("pyarrow.parquet")
     place = shared_data / "molecules" / "esol.parquet"
     if not place.exists():

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mmagent_graph import graph_format, sniff
 from mmagent_graph.graph import Graph
 from mmagent_graph.reader import GraphReader
 
+Needs = Callable[[str], Any]
 ETHANOL = {
     "atoms": ["C", "C", "O"],
     "charges": [0, 0, 0],
@@ -43,8 +45,9 @@ def load(source: object) -> Graph:
 
 
 def test_a_molecule_is_the_same_from_smiles_text_file_bytes_stdin_and_atoms(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needs: Needs
 ) -> None:
+    needs("rdkit")
     reader = GraphReader()
     path = tmp_path / "ethanol.smi"
     path.write_text("# alcohols\nCCO ethanol\n")
@@ -62,7 +65,8 @@ def test_a_molecule_is_the_same_from_smiles_text_file_bytes_stdin_and_atoms(
     assert reader.describe(load("CCO")) == "molecule, 3 atoms, 2 bonds"
 
 
-def test_smiles_give_rings_charges_and_bond_orders() -> None:
+def test_smiles_give_rings_charges_and_bond_orders(needs: Needs) -> None:
+    needs("rdkit")
     graph = load("C[N+](C)(C)CC(=O)[O-].c1ccccc1")
     assert graph.labels.count("C") == 11
     assert sorted(set(graph.edge_labels)) == ["aromatic", "double", "single"]

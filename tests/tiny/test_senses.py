@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import mmagent_tiny
 from mmagent import Agent
 from mmagent.bundle import Bundle
 
+Needs = Callable[[str], Any]
 ROOT = Path(__file__).resolve().parents[2]
 TINY = Path(mmagent_tiny.__file__).parent / "tiny"
 MOST = 48_000_000  # bytes
@@ -76,7 +78,8 @@ def test_where_a_drawn_square_moves(agent: Agent, dx: int, dy: int, said: str) -
     assert agent.ask("What direction does the shape move?", video=gif.getvalue()).text == said
 
 
-def test_a_sugar_dissolves_and_an_oil_does_not(agent: Agent) -> None:
+def test_a_sugar_dissolves_and_an_oil_does_not(agent: Agent, needs: Needs) -> None:
+    needs("rdkit")
     question = "How soluble in water is this molecule?"
     assert agent.ask(question, graph="OCC(O)C(O)C(O)C(O)CO").text == "high"
     assert agent.ask(question, graph="CCCCCCCCCCCCCCCCCC").text == "low"
@@ -99,8 +102,8 @@ def test_a_table_is_looked_up(agent: Agent) -> None:
     assert agent.ask("Which town has the most inhabitants?", table=TOWNS.encode()).text == "Lima"
 
 
-def test_a_note_a_noise_and_what_nobody_taught(agent: Agent) -> None:
-    pytest.importorskip("soundfile", reason="sounds are read with soundfile: pip install 'mmagent[audio]'")
+def test_a_note_a_noise_and_what_nobody_taught(agent: Agent, needs: Needs) -> None:
+    needs("soundfile")
     rate = 16_000
     t = np.arange(rate) / rate
     rng = np.random.Generator(np.random.PCG64(0))
@@ -140,12 +143,14 @@ def test_a_wrist_at_rest_and_one_that_runs(agent: Agent, tmp_path: Path) -> None
     ],
 )
 def test_the_examples_are_answered_by_the_command(
-    capsys: pytest.CaptureFixture[str], sense: str, file: str, question: str, said: str
+    capsys: pytest.CaptureFixture[str], needs: Needs, sense: str, file: str, question: str, said: str
 ) -> None:
     from mmagent_cli.app import main
 
-    for needed in {"table": ("pandas",), "audio": ("soundfile",)}.get(sense, ()):
-        pytest.importorskip(needed, reason=f"pip install 'mmagent[{sense}]'")
+    if sense == "table":
+        pytest.importorskip("pandas", reason="tables are read with pandas: pip install 'mmagent[table]'")
+    if sense == "audio":
+        needs("soundfile")
     place = ROOT / "examples" / "senses" / "inputs" / file
     assert main(["ask", question, f"--{sense}", str(place)]) == 0
     assert capsys.readouterr().out.strip() == said

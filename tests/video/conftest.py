@@ -59,9 +59,9 @@ def animation() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
+def film(tmp_path_factory: pytest.TempPathFactory, needs: Callable[[str], Any]) -> Callable[..., bytes]:
     """Frames in a container of PyAV, or a skip where it is not installed."""
-    av: Any = pytest.importorskip("av", reason="PyAV is not installed (pip install 'mmagent[video]')")
+    av = needs("av")
     folder = tmp_path_factory.mktemp("film")
 
     def made(

@@ -81,12 +81,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_no_clip_is_told_in_one_line(case: str) -> None:
+def test_what_is_no_clip_is_told_in_one_line(case: str, needs: Make) -> None:
     source, told = CASES[case]
     if case.startswith("a WebM"):
         source, told = source, "is damaged or cut off (Matroska"
     if case.endswith("of nothing"):
-        pytest.importorskip("av", reason="PyAV is not installed (pip install 'mmagent[video]')")
+        needs("av")
     assert told in said(source)
 
 
@@ -132,8 +132,8 @@ def test_a_film_of_absurd_size_is_refused_by_its_header(moving: Make, film: Make
         assert told in said(bytes(data))
 
 
-def test_sound_alone_is_no_film(tmp_path: Path) -> None:
-    av: Any = pytest.importorskip("av", reason="PyAV is not installed (pip install 'mmagent[video]')")
+def test_sound_alone_is_no_film(tmp_path: Path, needs: Make) -> None:
+    av = needs("av")
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as file:
         stream = file.add_stream("aac", rate=8000)
