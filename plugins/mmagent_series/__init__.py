@@ -9,7 +9,13 @@ from collections.abc import Callable
 
 from mmagent.hookspecs import hookimpl
 from mmagent.modality import Modality
-from mmagent_series.recognise import sniff
+
+
+def sniff(head: bytes) -> bool:
+    """Whether a file that starts with these bytes is clearly a series."""
+    from mmagent_series import recognise
+
+    return recognise.sniff(head)
 
 
 @hookimpl

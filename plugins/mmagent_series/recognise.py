@@ -1,4 +1,4 @@
-"""Whether the first bytes of a file are a series; light, so that `mmagent --help` stays quick."""
+"""Whether the first bytes of a file are a series; light, as it is asked of every file that is looked at."""
 
 from __future__ import annotations
 
