@@ -94,7 +94,7 @@ def carry_out(wish: Wish) -> None:
                 bar=bar,
             )
             _report(wish, *found, examples, wish.again())
-            return say_where(wish.out, examples.modalities)
+            return say_where(wish.out, examples)
         settings = wish.settings.changed({"adapter": rest})
         place = train_memory.aside(wish.out) if memory else wish.out
         kept = train_memory.done_before(wish.out, settings, resume=wish.resume) if memory else None
@@ -109,7 +109,7 @@ def carry_out(wish: Wish) -> None:
         _remember(wish, memory, examples, agent, before)
     elif done is not None:
         _conclude(wish, *done, examples)
-    say_where(wish.out, examples.modalities)
+    say_where(wish.out, examples)
     return None
 
 

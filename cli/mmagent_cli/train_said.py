@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from mmagent_cli import failure
 
 if TYPE_CHECKING:
+    from mmagent.data import LabelledSet
     from mmagent.training.run import Prepared, Trained
 
 __all__ = ["Bar", "say_what_came", "say_what_trains", "say_where"]
@@ -71,10 +73,13 @@ def say_what_came(done: Trained) -> None:
     )
 
 
-def say_where(out: Path, modalities: Sequence[str]) -> None:
-    """Where the bundle is, and how to ask it about what it has learnt from."""
-    given = " ".join(f"--{name.replace('_', '-')} FILE" for name in modalities)
-    failure.say(f'the bundle is in {out}. Ask it: mmagent ask "What is this?" --bundle {out} {given}')
+def say_where(out: Path, data: LabelledSet) -> None:
+    """Where the bundle is, and how to ask it what its first row asked; nothing, where that is a caption."""
+    question = next(example.question for example in data)
+    words = [shlex.quote(question)] if question else []
+    words += ["--bundle", shlex.quote(str(out))]
+    words += [f"--{name.replace('_', '-')} FILE" for name in data.modalities]
+    failure.say(f"the bundle is in {out}. Ask it: mmagent ask {' '.join(words)}")
 
 
 class Bar:

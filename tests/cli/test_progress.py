@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +75,18 @@ def test_a_batch_has_a_bar(watch):
         advance(8, 8)
     assert "answering" in screen.getvalue()
     assert "3/8" in screen.getvalue() or "8/8" in screen.getvalue()
+
+
+def test_a_trained_bundle_is_asked_as_its_rows_were(capsys):
+    from mmagent.data import read_labelled
+    from mmagent.plugins import load_plugins
+    from mmagent_cli.train_said import say_where
+
+    modalities = load_plugins().modalities
+    rows = [{"image": b"one", "label": "left"}, {"image": b"two", "label": "right"}]
+    say_where(Path("mine"), read_labelled(rows, modalities, question="Where's the needle?"))
+    told = capsys.readouterr().err.partition("Ask it: ")[2].strip()
+    assert shlex.split(told)[:5] == ["mmagent", "ask", "Where's the needle?", "--bundle", "mine"]
+    captions = [{"image": one["image"], "caption": one["label"]} for one in rows]
+    say_where(Path("mine"), read_labelled(captions, modalities))
+    assert capsys.readouterr().err.endswith("Ask it: mmagent ask --bundle mine --image FILE\n")
