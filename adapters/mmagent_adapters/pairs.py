@@ -89,7 +89,9 @@ def compared(rows: Mapping[str, Labelled], labels: Sequence[str], seed: int) -> 
             rows[name].pooled[[at[side][number] for number in both]].double().numpy()
             for side, name in enumerate((one, other))
         ]
-        found.append(_pair((one, other), (x[0], x[1]), y, labels, both, seed))
+        groups = dict(zip(rows[one].rows, rows[one].groups, strict=False))
+        own = [groups.get(number) for number in both]
+        found.append(_pair((one, other), (x[0], x[1]), y, labels, both, seed, own))
     return found
 
 
@@ -116,14 +118,20 @@ def _pair(
     labels: Sequence[str],
     numbers: Sequence[int],
     seed: int,
+    groups: Sequence[str | None],
 ) -> Pair:
-    """Two senses compared on rows that have both: x (N, d_s) and (N, d_t), y (N,) 0 or 1."""
+    """Two senses compared on rows that have both: x (N, d_s) and (N, d_t), y (N,) 0 or 1.
+
+    Rows are held out in folds, of whole groups where they have any; one in which a label is lost is left out.
+    """
     from mmagent.evaluation.baselines import FOLDS, folds, log_softmax
 
-    fold = folds(y, FOLDS, seed)
+    fold = folds(y, FOLDS, seed, groups)
     held_out: dict[int, Floats] = {}
-    for out in range(FOLDS):
+    for out in range(int(fold.max()) + 1):
         inside, outside = fold != out, np.flatnonzero(fold == out)
+        if len(np.unique(y[inside])) < 2:
+            continue
         views, weight, bias = _fit((x[0][inside], x[1][inside]), y[inside], labels, seed)
         products = views[0].of(x[0][outside]) * views[1].of(x[1][outside])
         shares = np.log(np.bincount(y[inside], minlength=2) / inside.sum())

@@ -172,3 +172,25 @@ def test_the_command_learns_whether_two_inputs_match(
     code, text, err = call("ask", "Do they match?", "--tone", row["tone"], "--bundle", out)
     assert code == 0, err
     assert text.strip() in ("yes", "no")
+
+
+def test_rows_of_one_group_are_held_out_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmagent_adapters import pairs
+
+    seen, answers = rows(300, "ab", 0)
+    groups = [str(at % 3) for at in range(300)]
+    known = {
+        name: Labelled(one, answers, lambda text: torch.ones(2, 4), list(range(300)), groups)
+        for name, one in seen.items()
+    }
+    learned: list[int] = []
+    fitted = pairs._fit
+
+    def counted(x: Any, y: np.ndarray, labels: Sequence[str], seed: int) -> Any:
+        learned.append(len(y))
+        return fitted(x, y, labels, seed)
+
+    monkeypatch.setattr(pairs, "_fit", counted)
+    [pair] = pairs.compared(known, ["no", "yes"], 0)
+    assert learned == [200, 200, 200, 300]  # each of three speakers is judged by the other two
+    assert sorted(pair.held_out) == list(range(300))
