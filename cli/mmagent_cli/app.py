@@ -42,16 +42,12 @@ COMMANDS = (
 
 
 def app() -> None:
-    """Run the command with the arguments of this process, and leave with its exit code.
-
-    One of several processes leaves at once: what connects them has threads of its own, and one that is still
-    at work when Python takes itself down aborts the process after all is said and saved.
-    """
+    """Run the command with the arguments of this process, and leave with its exit code."""
     code = main(sys.argv[1:])
-    if "MMAGENT_LAUNCHED" in os.environ:  # set by mmagent.training.launch
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    if os.environ.get("RANK"):  # a launcher started it
+        from mmagent.training.processes import leave
+
+        leave(code)
     sys.exit(code)
 
 

@@ -11,7 +11,7 @@ import signal
 import sys
 
 from mmagent.errors import UserError
-from mmagent.training.processes import joined, meet
+from mmagent.training.processes import joined, leave, meet
 from mmagent_cli import failure
 
 
@@ -31,4 +31,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -18,6 +18,7 @@ from mmagent import Agent
 from mmagent.modality import Features
 from mmagent.training.combined import Combined
 from mmagent.training.loop import Outcome, Task, fine_tune
+from mmagent.training.processes import leave
 from mmagent.training.rows import fingerprint, learn_rows
 from mmagent.training.settings import TrainSettings
 from mmagent_adapters.bending import build_lora
@@ -97,3 +98,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)

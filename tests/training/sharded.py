@@ -10,7 +10,7 @@ import torch
 
 from mmagent.core import Core, Soft
 from mmagent.training.precision import Passes
-from mmagent.training.processes import joined
+from mmagent.training.processes import joined, leave
 from mmagent.training.sharding import shard
 
 
@@ -43,3 +43,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)

@@ -97,6 +97,19 @@ def test_a_process_that_fails_ends_all_with_its_line(
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.parametrize(("processes", "told"), [("2", "said"), ("1", "said, taken down")])
+def test_one_of_several_ends_at_once_with_its_words_and_its_code(processes: str, told: str) -> None:
+    script = (
+        "import atexit; from mmagent.training.processes import leave; "
+        "atexit.register(print, ', taken down', end=''); print('said', end=''); leave(3)"
+    )
+    env = {**os.environ, "RANK": "0", "WORLD_SIZE": processes}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=env, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, told)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes with their parent")
 def test_nobody_is_left_when_the_launcher_is_killed(base: Path, tiny_bundle: Path) -> None:
     out = base / "killed"
