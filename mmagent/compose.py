@@ -94,7 +94,7 @@ class Composer:
         vote = None
         if percepts and options.memory:
             voters = shots or self._own
-            vote = voters.vote(percepts, asked, codec, codec.key, self._senses.memory_settings)
+            vote = voters.vote(percepts, asked, codec, codec.key, self._senses.memory_settings, n_shots)
         return Composed(
             prompt=rendered.parts,
             length=length,

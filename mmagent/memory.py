@@ -6,24 +6,24 @@ where q_i says how far its question is the one that is asked (Tip-Adapter, Zhang
 are averaged per distinct answer, so that an answer with a hundred shots has no louder voice than one with
 five; the averages may be raised to a power, which makes the leader's lead as large as it deserves (alpha in
 Tip-Adapter's eq. 6). Of few shots, what an answer's have in common says more than each alone: with `means`
-half of an answer's vote is that of the mean of its shots (Snell et al. 2017, "Prototypical Networks"). At
-each step only answers that begin with what has been generated vote, each for its next token or for the end,
-and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020, eq. 3):
+the mean of an answer's n shots votes, too (Snell et al. 2017, "Prototypical Networks"), with the share
+32 / (n + 32). At each step only answers that begin with what has been generated vote, each for its next token
+or for the end, and their distribution is mixed into the core's (kNN-LM, Khandelwal et al. 2020, eq. 3):
 
     p = (1 - lambda) p_core' + lambda p_memory       lambda = q sigmoid(slope (s_max - threshold))
 
 s_max is taken over the shots that still vote. So the memory falls silent where no shot is near, where the
 question is another one, and where the core has begun an answer that no shot gave. p_core' is p_core with what
 it gives to the shots' answers, together, shared among them by the votes as far as the question is theirs
-(Bayes: that it is one of them is the core's to say, which of them the nearest shots'). The search is exact:
-one matrix product.
+(Bayes: that it is one of them is the core's to say, which of them the nearest shots'). Where the core has
+read all shots in its prompt, it speaks of these very shots: they share however far they are, and that it is
+one of them has three times the odds that the core gives it. The search is exact: one matrix product.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mmagent.answer import ShotVote
 from mmagent.errors import UserError, did_you_mean
+from mmagent.question_match import question_words, words_match
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,22 +41,14 @@ __all__ = [
     "MemorySettings",
     "ShotMemory",
     "Vote",
-    "question_match",
-    "question_matches",
-    "question_words",
 ]
 
 SILENT = 0.01  # a weight below this is none at all, so that far shots leave an answer exactly as it was
 LOUDEST = 0.999  # nor does it ever silence the core, whose word is needed where no shot has one
+FEW = 32  # shots of an answer whose own votes weigh as much as that of their mean
+ODDS = 3.0  # of being one of the answers of shots that the core reads, over what the core takes them to be
 SAMPLE = 512  # shots looked at when settings are estimated
 KEPT_QUESTIONS = 4096  # whose likeness to the shots' own is kept
-
-# Words that do not tell one question from another.
-_EMPTY = frozenset(
-    "a an the this that these those it is are was were be do does did you i me we see show shows shown"
-    " of here there picture image photo please tell".split()
-)
-_SAME = {"color": "colour", "colors": "colours", "whats": "what"}
 
 
 class AnswerCodec(Protocol):
@@ -140,11 +133,17 @@ class Vote:
     """The memory's say on one query: a mixer for the core's distribution, and an account of who spoke."""
 
     def __init__(
-        self, memory: ShotMemory, similarity: Tensor, match: Tensor, to_means: Tensor | None = None
+        self,
+        memory: ShotMemory,
+        similarity: Tensor,
+        match: Tensor,
+        to_means: Tensor | None = None,
+        heard: bool = False,
     ) -> None:
         """`similarity` (N,) cosine to each shot; `match` (N,) how far each shot's question is the query's.
 
         to_means: (G,) cosine to the mean of each distinct question and answer, where means vote.
+        heard: whether the core reads all of the shots in its prompt.
         """
         import torch
 
@@ -153,10 +152,11 @@ class Vote:
         asked = torch.zeros(len(memory.group_sizes)).scatter_reduce(0, memory.groups, match, "amax")
         best = similarity.max() if to_means is None else torch.maximum(similarity.max(), to_means.max())
         raw = match * torch.exp(beta * (similarity - best))  # (N,) up to a factor that the division removes
-        self._memory = memory
+        self._memory, self._heard = memory, heard
         if to_means is not None:
             of_mean = asked * torch.exp(beta * (to_means - best))
-            raw = (raw + of_mean[memory.groups]) / 2
+            own = memory.group_sizes / (memory.group_sizes + FEW)  # (G,) the share of the shots themselves
+            raw = torch.lerp(of_mean[memory.groups], raw, own[memory.groups])
         self._shot_votes = raw / memory.group_sizes[memory.groups]
         self._votes = torch.zeros(len(memory.group_sizes)).index_add_(0, memory.groups, self._shot_votes)
         if settings.power != 1.0:
@@ -174,27 +174,58 @@ class Vote:
 
     def __call__(self, generated: Sequence[int], probs: Tensor) -> Tensor:
         """Mix the memory into next-token probabilities (V,), given the answer's tokens so far."""
+        return self._mixed(generated, probs, lead=False)
+
+    def leading(self, generated: Sequence[int], probs: Tensor, mixed: Tensor) -> Tensor:
+        """(V,) whose greatest begins the likeliest answer; `mixed` is what a call made of `probs`.
+
+        Of answers that begin alike the mixture adds up the votes for their common token, so two that are
+        unlikely each may outvote the likeliest of all. Here a token has the vote of its best answer alone: a
+        max-marginal, by which greedy decoding finds the answer that has most votes.
+        """
+        entry = self._memory.continuations.get(tuple(generated))
+        if entry is None or not entry[2]:
+            return mixed
+        return self._mixed(generated, probs, lead=True)
+
+    def _mixed(self, generated: Sequence[int], probs: Tensor, *, lead: bool) -> Tensor:
+        import torch
+
         entry = self._memory.continuations.get(tuple(generated))
         if entry is None:
             return probs
-        groups, tokens = entry
+        groups, tokens, _ = entry
         votes, weight = self._votes[groups], self._weight(self._weights[groups].max())
         total = votes.sum()
-        if weight == 0.0 or float(total) == 0.0:
+        if (weight == 0.0 and not self._heard) or float(total) == 0.0:
             return probs
-        shares = self._shares((votes / total).to(probs), tokens.to(probs.device), probs)
+        if lead:  # every group stands for the whole of its answer, whatever question it was given to
+            answer_of = self._memory.answer_of[groups]
+            votes = torch.zeros(len(self._votes)).index_add_(0, answer_of, votes)[answer_of]
+        shares = self._shares((votes / total).to(probs), tokens.to(probs.device), probs, lead)
         theirs = probs * (shares > 0)
-        moved = float(self._asked[groups].max()) * (float(theirs.sum()) * shares - theirs)
-        return (1.0 - weight) * (probs + moved) + weight * shares
+        mass, asked = float(theirs.sum()), float(self._asked[groups].max())
+        own = probs
+        if self._heard and 0.0 < mass < 1.0:
+            grown = ODDS**asked * mass / (1.0 + (ODDS**asked - 1.0) * mass)
+            own, theirs = (probs - theirs) * ((1.0 - grown) / (1.0 - mass)), theirs * (grown / mass)
+            own, mass = own + theirs, grown
+        own = own + asked * (mass * shares - theirs)
+        return (1.0 - weight) * own + weight * shares
 
-    def _shares(self, votes: Tensor, tokens: Tensor, probs: Tensor) -> Tensor:
-        """The memory's distribution (V,): the votes (G,) for each group's next token, -1 for the end."""
+    def _shares(self, votes: Tensor, tokens: Tensor, probs: Tensor, lead: bool) -> Tensor:
+        """The memory's distribution (V,): the votes (G,) for each group's next token, -1 for the end.
+
+        lead: a token of several groups has the greatest of their votes instead of their sum.
+        """
         import torch
 
         ends = tokens < 0
-        shares = torch.zeros_like(probs).index_add_(0, tokens[~ends], votes[~ends])
+        how = "amax" if lead else "sum"
+        shares = torch.zeros_like(probs).scatter_reduce_(0, tokens[~ends], votes[~ends], how)
         if bool(ends.any()):
-            shares = shares + float(votes[ends].sum()) * self._ending(probs)
+            ended = votes[ends].max() if lead else votes[ends].sum()
+            shares = shares + float(ended) * self._ending(probs)
         return shares
 
     def explain(self, top: int = 5) -> list[ShotVote]:
@@ -251,6 +282,8 @@ class ShotMemory:
         self.groups = torch.tensor([distinct[pair] for pair in pairs])  # (N,) into G distinct pairs
         self.group_sizes = torch.bincount(self.groups, minlength=len(distinct)).float()  # (G,)
         self.continuations = _continuations([answer for _, answer in distinct], codec)
+        numbers = {answer: at for at, answer in enumerate(dict.fromkeys(self.answers))}
+        self.answer_of = torch.tensor([numbers[answer] for _, answer in distinct])  # (G,) into A answers
         self._matches: dict[tuple[str, ...], Tensor] = {}
 
     @classmethod
@@ -279,11 +312,14 @@ class ShotMemory:
     def __len__(self) -> int:
         return len(self.answers)
 
-    def mixer(self, query: Tensor, question: str | None) -> Vote:
-        """The memory's vote on a query: pooled features (d,) and the question that is asked."""
+    def mixer(self, query: Tensor, question: str | None, heard: bool = False) -> Vote:
+        """The memory's vote on a query: pooled features (d,), and the question that is asked.
+
+        heard: whether the core reads all of the shots in its prompt.
+        """
         key = self.settings.keys(query[None])[0].cpu()
         to_means = self._means @ key if self.settings.means else None
-        return Vote(self, self.keys @ key, self.matching(question), to_means)
+        return Vote(self, self.keys @ key, self.matching(question), to_means, heard)
 
     @cached_property
     def _means(self) -> Tensor:
@@ -301,7 +337,7 @@ class ShotMemory:
         if asked not in self._matches:
             if len(self._matches) >= KEPT_QUESTIONS:
                 self._matches.clear()
-            found = [1.0 if known is None else _match(asked, known) for known in self._questions]
+            found = [1.0 if known is None else words_match(asked, known) for known in self._questions]
             self._matches[asked] = torch.tensor(found)
         return self._matches[asked][self._question_of]
 
@@ -316,55 +352,11 @@ class ShotMemory:
         return self.mixer(query, question).explain(top)
 
 
-def question_match(one: str, other: str) -> float:
-    """How far two questions are the same one, 0 to 1; equal but for case, signs and filler words is 1.
-
-    With m content words in common and in order, of n in all, it is (2 m / n - 1)^4 above a half and 0 below,
-    so that one exchanged word of a short question leaves nothing.
-    """
-    return _match(question_words(one), question_words(other))
-
-
-def question_matches(asked: Sequence[str | None], known: Sequence[str | None]) -> Tensor:
-    """How far M questions that are asked are those of N shots, (M, N); one without a question answers all."""
-    import torch
-
-    rows = [question_words(question or "") for question in asked]
-    columns = [None if question is None else question_words(question) for question in known]
-    return torch.tensor([[1.0 if one is None else _match(row, one) for one in columns] for row in rows])
-
-
-def question_words(question: str) -> tuple[str, ...]:
-    """What tells one question from another: its words in order, without case, signs and filler words."""
-    words = re.findall(r"\w+", question.lower().replace("'s ", " is ").replace("\u2019s ", " is "))
-    words = [_SAME.get(word, word) for word in words]
-    return tuple(word for word in words if word not in _EMPTY)
-
-
-def _match(one: tuple[str, ...], other: tuple[str, ...]) -> float:
-    if one == other:
-        return 1.0
-    if 3 * sum(word in other for word in one) <= len(one) + len(other):
-        return 0.0  # no order of so few common words makes an overlap above a half
-    common = _longest_common(one, other)
-    overlap = common / (len(one) + len(other) - common)
-    return max(0.0, 2.0 * overlap - 1.0) ** 4
-
-
-def _longest_common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """Length of the longest common subsequence: the words two questions share in the same order."""
-    row = [0] * (len(other) + 1)
-    for word in one:
-        before = 0
-        for at, against in enumerate(other, start=1):
-            before, row[at] = row[at], before + 1 if word == against else max(row[at], row[at - 1])
-    return row[-1]
-
-
 def _continuations(
     answers: Sequence[str], codec: AnswerCodec
-) -> dict[tuple[int, ...], tuple[Tensor, Tensor]]:
-    """For every beginning of an answer: the groups that have it, and the next token of each (-1: the end)."""
+) -> dict[tuple[int, ...], tuple[Tensor, Tensor, bool]]:
+    """For every beginning of an answer: the groups that have it, the next token of each (-1: the end), and
+    whether different answers have the same one."""
     import torch
 
     tokens = {answer: tuple(codec.encode(answer)) for answer in dict.fromkeys(answers)}
@@ -375,7 +367,14 @@ def _continuations(
             groups, following = table.setdefault(ids[:at], ([], []))
             groups.append(group)
             following.append(ids[at] if at < len(ids) else -1)
-    return {begun: (torch.tensor(groups), torch.tensor(after)) for begun, (groups, after) in table.items()}
+    return {
+        begun: (
+            torch.tensor(groups),
+            torch.tensor(after),
+            len(set(after)) < len({answers[group] for group in groups}),
+        )
+        for begun, (groups, after) in table.items()
+    }
 
 
 def _own_similarities(keys: Tensor) -> tuple[float, float]:

@@ -72,8 +72,9 @@ class ShotSet:
         codec: AnswerCodec,
         codec_key: object,
         settings_of: SettingsOf,
+        n_shots: int = 0,
     ) -> Vote | None:
-        """The memory's vote on a query; None where no shot is of its kind.
+        """The memory's vote on a query in whose prompt `n_shots` shots stand; None where none is of its kind.
 
         Equal `codec_key` means that a codec writes answers in the same way.
         """
@@ -93,7 +94,8 @@ class ShotSet:
                 bank.settings,
                 sources=[*sources, *(own.sources if own else ())],
             )
-        return self._memories[key].mixer(joint_key([percepts], settings_of)[0], question)
+        heard = bank.stored is None and n_shots == len(self.shots)
+        return self._memories[key].mixer(joint_key([percepts], settings_of)[0], question, heard)
 
     def ranking(self, percepts: Sequence[Percept], settings_of: SettingsOf, seed: int) -> list[int]:
         """All shots in the order in which they are put into a prompt that cannot hold them all."""

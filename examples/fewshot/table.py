@@ -32,7 +32,12 @@ Line = dict[str, Any]
 
 
 def episode_lines(
-    agent: Agent, labelled: LabelledSet, seeds: Sequence[int], count: int, induction: bool
+    agent: Agent,
+    labelled: LabelledSet,
+    seeds: Sequence[int],
+    count: int,
+    induction: bool,
+    controls: Sequence[str] = CONTROLS,
 ) -> list[Line]:
     """One line for each setting, with the memory and without."""
     lines = []
@@ -42,7 +47,7 @@ def episode_lines(
                 agent,
                 labelled,
                 parse_settings(text),
-                controls=CONTROLS,
+                controls=controls,
                 induction=induction,
                 count=count,
                 seed=seed,
@@ -50,7 +55,7 @@ def episode_lines(
             for seed in seeds
         ]
         for rows in zip(*(report["rows"] for report in reports), strict=True):
-            others = {name: [row["controls"][name] for row in rows] for name in CONTROLS}
+            others = {name: [row["controls"][name] for row in rows] for name in controls}
             others["nearest shot mean"] = [row["nearest"] for row in rows]
             shots = "context and memory" if rows[0]["memory"] else "context alone"
             line = _line(rows[0]["setting"], shots, [row["score"] for row in rows], others)
@@ -64,6 +69,7 @@ def question_lines(
     labelled: LabelledSet,
     seeds: Sequence[int],
     choices: Sequence[str] = ("random", "nearest"),
+    controls: Sequence[str] = CONTROLS,
 ) -> list[Line]:
     """One line for each number of shots and each way of choosing them."""
     lines = []
@@ -73,7 +79,7 @@ def question_lines(
                 agent,
                 labelled,
                 shots=SHOTS,
-                controls=CONTROLS,
+                controls=controls,
                 baselines=("majority", "nearest"),
                 shot_choice=choice,  # type: ignore[arg-type]
                 max_tokens=12,
@@ -146,10 +152,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=500, help="episodes of each setting")
     parser.add_argument("--limit", type=int, help="at most so many test rows of each set of questions")
     parser.add_argument("--induction", action="store_true", help="say what the answers are before the shots")
+    parser.add_argument("--controls", default=",".join(CONTROLS), help="blind and shuffled unless told")
     parser.add_argument("--only", choices=tuple(SETS), action="append", help="this set; repeatable")
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     options = parser.parse_args()
     seeds = [int(word) for word in options.seeds.split(",")]
+    controls = [word for word in options.controls.split(",") if word]
     agent = Agent.load(options.bundle)
     lines: list[Line] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -160,9 +168,9 @@ def main() -> None:
                 rows = [row for row in rows if row["split"] == "train"] + test[: options.limit]
             labelled = read_labelled(write(rows, Path(folder) / f"{name}.parquet"), agent.plugins.modalities)
             if name in QUESTIONS:
-                made = question_lines(agent, name, labelled, seeds)
+                made = question_lines(agent, name, labelled, seeds, controls=controls)
             else:
-                made = episode_lines(agent, labelled, seeds, options.count, options.induction)
+                made = episode_lines(agent, labelled, seeds, options.count, options.induction, controls)
             print(markdown(made), flush=True)
             lines += made
     if options.out:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,6 +34,15 @@ class Mixer(Protocol):
 
     def __call__(self, generated: Sequence[int], probs: Tensor) -> Tensor:
         """Given the row's ids so far and its probabilities (V,), return new probabilities (V,)."""
+        ...
+
+
+@runtime_checkable
+class Leading(Mixer, Protocol):
+    """A mixer under which the most probable token need not begin the most probable answer."""
+
+    def leading(self, generated: Sequence[int], probs: Tensor, mixed: Tensor) -> Tensor:
+        """Given what a call was given and what it made of it, (V,) whose greatest greedy decoding takes."""
         ...
 
 
@@ -204,8 +213,10 @@ def _choose(logits: Tensor, rows: Sequence[_Row], how: Sampling) -> list[tuple[i
         best, tokens = logits.max(dim=-1)
         logprobs = best - logits.logsumexp(dim=-1)
     else:
-        probs = _mixed(logits.softmax(dim=-1), rows)
-        tokens = probs.argmax(dim=-1) if how.temperature == 0 else _draw(probs, rows, how)
+        own = logits.softmax(dim=-1)
+        probs = _mixed(own, rows)
+        leading = _leading(own, probs, rows) if how.temperature == 0 else None
+        tokens = _draw(probs, rows, how) if leading is None else leading.argmax(dim=-1)
         logprobs = probs.gather(1, tokens[:, None])[:, 0].log()
     return list(zip(tokens.tolist(), logprobs.tolist(), strict=True))
 
@@ -216,6 +227,17 @@ def _mixed(probs: Tensor, rows: Sequence[_Row]) -> Tensor:
         return probs
     new = [p if row.mixer is None else row.mixer(row.ids, p) for p, row in zip(probs, rows, strict=True)]
     return torch.stack([p.to(probs) for p in new])
+
+
+def _leading(own: Tensor, mixed: Tensor, rows: Sequence[_Row]) -> Tensor:
+    """(B, V) whose greatest greedy decoding takes: the mixed probabilities, unless a mixer says otherwise."""
+    if not any(isinstance(row.mixer, Leading) for row in rows):
+        return mixed
+    new = [
+        row.mixer.leading(row.ids, p, m) if isinstance(row.mixer, Leading) else m
+        for p, m, row in zip(own, mixed, rows, strict=True)
+    ]
+    return torch.stack([p.to(mixed) for p in new])
 
 
 def _draw(probs: Tensor, rows: Sequence[_Row], how: Sampling) -> Tensor:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mmagent.memory import question_matches, question_words
+from mmagent.question_match import question_matches, question_words
 
 if TYPE_CHECKING:
     from mmagent.data import Example

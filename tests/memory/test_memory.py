@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mmagent.errors import UserError
-from mmagent.memory import MemorySettings, ShotMemory, Vote, question_match
+from mmagent.memory import FEW, ODDS, MemorySettings, ShotMemory, Vote
+from mmagent.question_match import question_match
 
 ALPHABET = "\n abcdefghijklmnopqrstuvwxyz#"
 END, EOS = 0, len(ALPHABET) - 1
@@ -47,7 +48,7 @@ def greedy(vote: Vote, core: torch.Tensor, limit: int = 40) -> str:
     """Decode with a core that always says the same distribution."""
     ids: list[int] = []
     while len(ids) < limit:
-        token = int(vote(ids, core).argmax())
+        token = int(vote.leading(ids, core, vote(ids, core)).argmax())
         if token in Letters.end_ids:
             break
         ids.append(token)
@@ -84,7 +85,9 @@ def test_of_few_shots_the_mean_votes_too() -> None:
     assert found[""][wug] > found[""][dax]
     assert found["means"][dax] > found["means"][wug]
     near = float(keys[2] @ query)
-    vote = [(math.exp(-20 * (1 - float(keys[0] @ query))) + 1.0) / 2, math.exp(-20 * (1 - near))]
+    share = 2 / (2 + FEW)
+    each = math.exp(-20 * (1 - float(keys[0] @ query)))
+    vote = [share * each + (1.0 - share), math.exp(-20 * (1 - near))]
     assert float(found["means"][dax] / found["means"][wug]) == pytest.approx(vote[0] / vote[1], rel=1e-4)
     told = shots.explain(query, WHAT)
     assert sum(one.weight for one in told) == pytest.approx(1.0, abs=0.01)
@@ -125,6 +128,47 @@ def test_far_shots_leave_the_core_as_it_is() -> None:
     assert vote.weight == 0.0
     assert torch.equal(vote([], core), core)
     assert vote.explain() == []
+
+
+def test_shots_that_the_core_has_read_share_its_word_for_them_at_any_distance() -> None:
+    shots = memory([unit(1, 0, 0), unit(0, 1, 0)], ["dax", "wug"])
+    far = unit(0.2, 0.1, 1.0)
+    start = [ALPHABET.index(" ")]
+    d, w, k = (ALPHABET.index(letter) for letter in "dwk")
+    core = torch.full((len(ALPHABET),), 0.0)
+    core[d], core[w], core[k] = 0.1, 0.4, 0.5
+    vote = shots.mixer(far, WHAT, heard=True)
+    assert vote.weight == 0.0
+    mixed = vote(start, core)
+    dax, wug = math.exp(20 * float(far[0])), math.exp(20 * float(far[1]))
+    theirs = ODDS * 0.5 / (ODDS * 0.5 + 0.5)
+    assert float(mixed[d]) == pytest.approx(theirs * dax / (dax + wug), rel=1e-4)
+    assert float(mixed[k]) == pytest.approx(1.0 - theirs, rel=1e-4)
+    assert float(mixed.sum()) == pytest.approx(1.0, abs=1e-6)
+    # of another question the shots say nothing, and shots that the core has not read are silent
+    assert torch.equal(shots.mixer(far, "How many wheels does it have?", heard=True)(start, core), core)
+    assert torch.equal(shots.mixer(far, WHAT)(start, core), core)
+
+
+def test_greedy_decoding_finds_the_answer_with_most_votes_where_others_begin_alike() -> None:
+    keys, query = [unit(1, 0, 0), unit(1, 0.3, 0), unit(1, 0, 0.3)], unit(1, 0.05, 0.05)
+    vote = memory(keys, ["wug", "daxa", "dabo"]).mixer(query, WHAT)
+    start = [ALPHABET.index(" ")]
+    mixed = vote(start, uniform())
+    d, w = ALPHABET.index("d"), ALPHABET.index("w")
+    assert mixed[d] > mixed[w]  # two answers together, each of them less likely
+    assert vote.leading(start, uniform(), mixed)[d] < vote.leading(start, uniform(), mixed)[w]
+    assert greedy(vote, uniform()) == "wug"
+    begun = [*start, w]
+    after = vote(begun, uniform())
+    assert vote.leading(begun, uniform(), after) is after  # no two answers go on alike
+
+
+def test_an_answer_that_was_given_to_two_questions_leads_with_the_votes_of_both() -> None:
+    keys = torch.stack([unit(1, 0, 0), unit(1, 0.3, 0), unit(1, 0.3, 0), unit(0, 0, 1)])
+    asked, answers = [WHAT, WHAT, None, WHAT], ["wug", "daxa", "daxa", "dabo"]
+    shots = ShotMemory.build(keys, asked, answers, Letters(), SETTINGS)
+    assert greedy(shots.mixer(unit(1, 0.05, 0.05), WHAT), uniform()) == "daxa"
 
 
 def test_an_answer_that_no_shot_gave_is_left_to_the_core() -> None:
