@@ -27,9 +27,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mmagent.answer import ShotVote
+from mmagent.continuation import AnswerCodec, continuations
 from mmagent.errors import UserError, did_you_mean
 from mmagent.question_match import question_words, words_match
 
@@ -49,17 +52,6 @@ FEW = 32  # shots of an answer whose own votes weigh as much as that of their me
 ODDS = 3.0  # of being one of the answers of shots that the core reads, over what the core takes them to be
 SAMPLE = 512  # shots looked at when settings are estimated
 KEPT_QUESTIONS = 4096  # whose likeness to the shots' own is kept
-
-
-class AnswerCodec(Protocol):
-    """What the memory needs of a core: an answer's tokens, and the tokens that may end one."""
-
-    def encode(self, answer: str) -> Sequence[int]:
-        """Token ids of an answer as it continues the prompt."""
-
-    @property
-    def end_ids(self) -> Sequence[int]:
-        """Ids that end an answer: end of text, and the first token of each stop text."""
 
 
 @dataclass(frozen=True)
@@ -164,13 +156,15 @@ class Vote:
             self._votes = (mean / mean.max()) ** settings.power * (self._votes > 0)
             self._shot_votes = self._shot_votes * (self._votes / mean)[memory.groups]
         near = match * torch.sigmoid(slope * (similarity - threshold))
-        self._weights = torch.zeros_like(asked).scatter_reduce(0, memory.groups, near, "amax")
-        self._asked = asked
+        weights = torch.zeros_like(asked).scatter_reduce(0, memory.groups, near, "amax")
+        # Of a handful of groups numpy's sums cost a fraction of torch's.
+        self._by_group = tuple(one.double().numpy() for one in (self._votes, weights, asked))
+        self._loudest = float(weights.max())
 
     @property
     def weight(self) -> float:
         """The memory's weight (lambda) on the first token, 0 to 1."""
-        return self._weight(self._weights.max())
+        return self._weight(self._loudest)
 
     def __call__(self, generated: Sequence[int], probs: Tensor) -> Tensor:
         """Mix the memory into next-token probabilities (V,), given the answer's tokens so far."""
@@ -184,7 +178,7 @@ class Vote:
         max-marginal, by which greedy decoding finds the answer that has most votes.
         """
         entry = self._memory.continuations.get(tuple(generated))
-        if entry is None or not entry[2]:
+        if entry is None or not entry.alike:
             return mixed
         return self._mixed(generated, probs, lead=True)
 
@@ -194,39 +188,22 @@ class Vote:
         entry = self._memory.continuations.get(tuple(generated))
         if entry is None:
             return probs
-        groups, tokens, _ = entry
-        votes, weight = self._votes[groups], self._weight(self._weights[groups].max())
-        total = votes.sum()
-        if (weight == 0.0 and not self._heard) or float(total) == 0.0:
+        votes, weights, asked_of = (one[entry.groups] for one in self._by_group)
+        weight, asked, total = self._weight(float(weights.max())), float(asked_of.max()), votes.sum()
+        if (weight == 0.0 and not self._heard) or total == 0.0:
             return probs
-        if lead:  # every group stands for the whole of its answer, whatever question it was given to
-            answer_of = self._memory.answer_of[groups]
-            votes = torch.zeros(len(self._votes)).index_add_(0, answer_of, votes)[answer_of]
-        shares = self._shares((votes / total).to(probs), tokens.to(probs.device), probs, lead)
-        theirs = probs * (shares > 0)
-        mass, asked = float(theirs.sum()), float(self._asked[groups].max())
-        own = probs
+        ids = entry.ids.to(probs.device)
+        before = probs.index_select(0, ids).double().cpu().numpy()  # (k,) of the tokens that shots go on with
+        shares = entry.shares(votes / total, before, lead)
+        theirs = np.where(shares > 0, before, 0.0)
+        mass = float(theirs.sum())
+        others = 1.0  # what the probability of every other token is multiplied by
         if self._heard and 0.0 < mass < 1.0:
             grown = ODDS**asked * mass / (1.0 + (ODDS**asked - 1.0) * mass)
-            own, theirs = (probs - theirs) * ((1.0 - grown) / (1.0 - mass)), theirs * (grown / mass)
-            own, mass = own + theirs, grown
-        own = own + asked * (mass * shares - theirs)
-        return (1.0 - weight) * own + weight * shares
-
-    def _shares(self, votes: Tensor, tokens: Tensor, probs: Tensor, lead: bool) -> Tensor:
-        """The memory's distribution (V,): the votes (G,) for each group's next token, -1 for the end.
-
-        lead: a token of several groups has the greatest of their votes instead of their sum.
-        """
-        import torch
-
-        ends = tokens < 0
-        how = "amax" if lead else "sum"
-        shares = torch.zeros_like(probs).scatter_reduce_(0, tokens[~ends], votes[~ends], how)
-        if bool(ends.any()):
-            ended = votes[ends].max() if lead else votes[ends].sum()
-            shares = shares + float(ended) * self._ending(probs)
-        return shares
+            others, theirs, mass = (1.0 - grown) / (1.0 - mass), theirs * (grown / mass), grown
+        own = np.where(shares > 0, theirs + asked * (mass * shares - theirs), others * before)
+        after = torch.from_numpy((1.0 - weight) * own + weight * shares)
+        return (probs * ((1.0 - weight) * others)).index_copy_(0, ids, after.to(probs))
 
     def explain(self, top: int = 5) -> list[ShotVote]:
         """The shots that spoke loudest on the first token, with their share of all votes; none if silent."""
@@ -241,19 +218,9 @@ class Vote:
             if share >= 0.001
         ]
 
-    def _ending(self, probs: Tensor) -> Tensor:
-        """(V,) how an answer ends: the tokens that can end one, in the core's own proportions."""
-        import torch
-
-        ids = torch.tensor(list(self._memory.end_ids), device=probs.device)
-        own = probs[ids]
-        own = own / own.sum() if float(own.sum()) > 0.0 else torch.full_like(own, 1.0 / len(ids))
-        return torch.zeros_like(probs).index_add_(0, ids, own)
-
     @staticmethod
-    def _weight(value: Tensor) -> float:
-        weight = float(value)
-        return min(weight, LOUDEST) if weight >= SILENT else 0.0
+    def _weight(value: float) -> float:
+        return min(value, LOUDEST) if value >= SILENT else 0.0
 
 
 class ShotMemory:
@@ -272,7 +239,6 @@ class ShotMemory:
 
         self.keys, self.settings = keys, settings
         self.answers, self.sources = list(answers), list(sources)
-        self.end_ids = tuple(dict.fromkeys(codec.end_ids))
         asked = [None if question is None else question_words(question) for question in questions]
         self._questions = list(dict.fromkeys(asked))
         at = {question: index for index, question in enumerate(self._questions)}
@@ -281,9 +247,7 @@ class ShotMemory:
         distinct = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
         self.groups = torch.tensor([distinct[pair] for pair in pairs])  # (N,) into G distinct pairs
         self.group_sizes = torch.bincount(self.groups, minlength=len(distinct)).float()  # (G,)
-        self.continuations = _continuations([answer for _, answer in distinct], codec)
-        numbers = {answer: at for at, answer in enumerate(dict.fromkeys(self.answers))}
-        self.answer_of = torch.tensor([numbers[answer] for _, answer in distinct])  # (G,) into A answers
+        self.continuations = continuations([answer for _, answer in distinct], codec)
         self._matches: dict[tuple[str, ...], Tensor] = {}
 
     @classmethod
@@ -350,31 +314,6 @@ class ShotMemory:
     def explain(self, query: Tensor, question: str | None, top: int = 5) -> list[ShotVote]:
         """Which shots would speak on a query, loudest first."""
         return self.mixer(query, question).explain(top)
-
-
-def _continuations(
-    answers: Sequence[str], codec: AnswerCodec
-) -> dict[tuple[int, ...], tuple[Tensor, Tensor, bool]]:
-    """For every beginning of an answer: the groups that have it, the next token of each (-1: the end), and
-    whether different answers have the same one."""
-    import torch
-
-    tokens = {answer: tuple(codec.encode(answer)) for answer in dict.fromkeys(answers)}
-    table: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
-    for group, answer in enumerate(answers):
-        ids = tokens[answer]
-        for at in range(len(ids) + 1):
-            groups, following = table.setdefault(ids[:at], ([], []))
-            groups.append(group)
-            following.append(ids[at] if at < len(ids) else -1)
-    return {
-        begun: (
-            torch.tensor(groups),
-            torch.tensor(after),
-            len(set(after)) < len({answers[group] for group in groups}),
-        )
-        for begun, (groups, after) in table.items()
-    }
 
 
 def _own_similarities(keys: Tensor) -> tuple[float, float]:

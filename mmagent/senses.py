@@ -126,8 +126,10 @@ class Senses:
         except UserError as error:
             return [error] * len(sources)
         found: list[Percept | UserError | None] = [None] * len(sources)
-        with Encoding(partial(self._made, modality), self._workers(len(sources), batch_size)) as encoding:
+        workers = self._workers(len(sources), batch_size)
+        with Encoding(partial(self._made, modality), workers, batch_size, len(sources)) as encoding:
             for at, source in enumerate(sources):
+                encoding.passed()
                 fingerprint, raw = self._seen_before(modality, source), None
                 if fingerprint is None or not (
                     encoding.has(fingerprint) or self._known.get((modality, fingerprint))
@@ -141,8 +143,6 @@ class Senses:
                 found[at] = self._known.get((modality, fingerprint))
                 if found[at] is None:
                     encoding.add(at, fingerprint, raw)
-                if encoding.n_waiting >= batch_size:
-                    encoding.send()
         for at, key in encoding.places:
             found[at] = encoding.made[key]
         for key, percept in encoding.made.items():

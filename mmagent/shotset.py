@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mmagent.continuation import AnswerCodec
 from mmagent.errors import UserError
-from mmagent.memory import AnswerCodec, MemorySettings, ShotMemory, Vote
+from mmagent.memory import MemorySettings, ShotMemory, Vote
 from mmagent.request import Request, Shot, in_order
 from mmagent.senses import Percept, Senses
 

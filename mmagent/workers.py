@@ -6,6 +6,7 @@ devices there is one thread, so that the machine reads the next inputs while the
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Workers"]
 
 MOST = 4  # more batches at once would take more memory than they save time
+PATIENCE = (
+    5e-4  # seconds that a worker waits for another thread's Python, which it needs between two products
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +44,7 @@ class Workers:
         self._alone = tasks < 2
         self.count = max(1, min(self._cores, MOST, tasks)) if device.type == "cpu" else 1
         self._pool: ThreadPoolExecutor | None = None
+        self._patience = sys.getswitchinterval()
 
     def __enter__(self) -> Workers:
         return self
@@ -52,6 +57,7 @@ class Workers:
         import torch
 
         self._pool.shutdown(wait=True, cancel_futures=True)
+        sys.setswitchinterval(self._patience)
         torch.set_num_threads(self._cores)  # a worker's share may hold for the whole process
 
     def submit(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
@@ -62,6 +68,7 @@ class Workers:
             return _done(work, *args, **kwargs)
         if self._pool is None:
             share = max(1, self._cores // self.count)
+            sys.setswitchinterval(min(PATIENCE, self._patience))
             self._pool = ThreadPoolExecutor(
                 self.count, "mmagent", initializer=torch.set_num_threads, initargs=(share,)
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -37,11 +37,10 @@ class Mixer(Protocol):
         ...
 
 
-@runtime_checkable
-class Leading(Mixer, Protocol):
-    """A mixer under which the most probable token need not begin the most probable answer."""
+class _Leading(Protocol):
+    """What a mixer may have as `leading`, if its most probable token need not begin the best answer."""
 
-    def leading(self, generated: Sequence[int], probs: Tensor, mixed: Tensor) -> Tensor:
+    def __call__(self, generated: Sequence[int], probs: Tensor, mixed: Tensor) -> Tensor:
         """Given what a call was given and what it made of it, (V,) whose greatest greedy decoding takes."""
         ...
 
@@ -98,6 +97,10 @@ class _Row:
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finished: Literal["stop", "eos", "length"] | None = None
+    leading: _Leading | None = None
+
+    def __post_init__(self) -> None:
+        self.leading = getattr(self.mixer, "leading", None)
 
     def result(self) -> Generation:
         n = self.stream.n_answer_tokens() if self.finished == "stop" else len(self.ids)
@@ -231,10 +234,10 @@ def _mixed(probs: Tensor, rows: Sequence[_Row]) -> Tensor:
 
 def _leading(own: Tensor, mixed: Tensor, rows: Sequence[_Row]) -> Tensor:
     """(B, V) whose greatest greedy decoding takes: the mixed probabilities, unless a mixer says otherwise."""
-    if not any(isinstance(row.mixer, Leading) for row in rows):
+    if all(row.leading is None for row in rows):
         return mixed
     new = [
-        row.mixer.leading(row.ids, p, m) if isinstance(row.mixer, Leading) else m
+        m if row.leading is None else row.leading(row.ids, p, m)
         for p, m, row in zip(own, mixed, rows, strict=True)
     ]
     return torch.stack([p.to(mixed) for p in new])

@@ -25,6 +25,7 @@ from mmagent.errors import UserError
 from mmagent.hub import local_only, quiet
 from mmagent.modality import Features
 from mmagent_image.folding import fold_batch_norms, rectify_in_place
+from mmagent_image.plain import Plain, plain_form
 
 BATCH = 16  # pictures per forward pass: in more, what lies between two layers leaves the processor's cache
 VISION_HALVES = ("vision_model", "vision_tower", "image_model", "visual")
@@ -78,6 +79,11 @@ class ImageEncoder:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+    @cached_property
+    def _plain(self) -> Plain | None:
+        """What the processor does, where that is plain."""
+        return plain_form(self.processor)
 
     def fold(self) -> None:
         """Fold batch norms into convolutions: the same features, up to rounding, in fewer steps."""
@@ -133,6 +139,8 @@ class ImageEncoder:
     def _inputs(self, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
         """What the model takes of pictures of one size: `pixel_values` (B, 3, H, W) and what goes with it."""
         weight = next(self.model.parameters())
+        if self._plain is not None:
+            return {"pixel_values": self._plain(pictures).to(weight.device, weight.dtype)}
         made = self.processor(images=list(pictures), return_tensors="pt")
         return {
             key: value.to(weight.device, weight.dtype if value.is_floating_point() else None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 import torch
 
 from mmagent.agent import Agent, Request
+from mmagent.encoding import Encoding
 from mmagent.errors import UserError
 from mmagent.modality import Features
-from mmagent.workers import Workers
+from mmagent.workers import PATIENCE, Workers
 
 CPU = torch.device("cpu")
 
@@ -41,6 +43,37 @@ def test_results_come_in_order_from_as_many_threads_as_there_are_cores(two_cores
     assert {threads for _, threads, _ in found} == {1}
     assert len({name for _, _, name in found}) == 2
     assert torch.get_num_threads() == 2
+
+
+def test_meanwhile_threads_wait_less_for_each_others_python(two_cores: object) -> None:
+    before = sys.getswitchinterval()
+    with Workers(CPU, tasks=4) as workers:
+        assert set(workers.map(lambda _: sys.getswitchinterval(), range(4))) == {min(before, PATIENCE)}
+    assert sys.getswitchinterval() == before
+
+
+def test_inputs_are_sent_few_at_first_and_few_at_last(two_cores: object) -> None:
+    sent: list[int] = []
+
+    def make(raws: Mapping[str, Any]) -> dict[str, UserError]:
+        sent.append(len(raws))
+        return {key: UserError(key) for key in raws}
+
+    def sizes(total: int, tasks: int) -> list[int]:
+        sent.clear()
+        with Encoding(make, Workers(CPU, tasks), most=32, expected=total) as encoding:
+            for at in range(total):
+                encoding.passed()
+                encoding.add(at, str(at), None)
+        assert sorted(encoding.made, key=int) == [str(at) for at in range(total)]
+        return sorted(sent)
+
+    found = sizes(256, 8)
+    assert sum(found) == 256
+    assert max(found) == 32
+    assert min(found) <= 4
+    assert found.count(32) >= 4
+    assert sizes(20, 1) == [20]  # one worker gets as many as there are
 
 
 def test_a_single_task_is_done_where_it_is_given() -> None:
