@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["AnswerCodec", "Continuation", "continuations"]
+    Floats = NDArray[np.float64]
+    Places = NDArray[np.intp]
 
-Floats = NDArray[np.float64]
+__all__ = ["AnswerCodec", "Continuation", "continuations"]
 
 
 class AnswerCodec(Protocol):
@@ -39,11 +39,11 @@ class Continuation:
     ends     places in `ids` of these;  alike  whether different answers go on with one token
     """
 
-    groups: NDArray[np.intp]
-    answers: NDArray[np.intp]
-    token: NDArray[np.intp]
+    groups: Places
+    answers: Places
+    token: Places
     ids: Tensor
-    ends: NDArray[np.intp]
+    ends: Places
     alike: bool
 
     def shares(self, votes: Floats, probs: Floats, lead: bool) -> Floats:
@@ -51,6 +51,8 @@ class Continuation:
 
         lead: a token has the votes of the best of its answers instead of the sum of all.
         """
+        import numpy as np
+
         if lead:
             votes = np.asarray(np.bincount(self.answers, votes)[self.answers], dtype=np.float64)
         going = self.token >= 0
@@ -85,6 +87,7 @@ def continuations(answers: Sequence[str], codec: AnswerCodec) -> dict[tuple[int,
 def _continuation(
     groups: Sequence[int], answers: Sequence[int], following: Sequence[int], ends: Sequence[int]
 ) -> Continuation:
+    import numpy as np
     import torch
 
     going = [token for token in following if token >= 0]

@@ -29,8 +29,6 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mmagent.answer import ShotVote
 from mmagent.continuation import AnswerCodec, continuations
 from mmagent.errors import UserError, did_you_mean
@@ -183,6 +181,7 @@ class Vote:
         return self._mixed(generated, probs, lead=True)
 
     def _mixed(self, generated: Sequence[int], probs: Tensor, *, lead: bool) -> Tensor:
+        import numpy as np
         import torch
 
         entry = self._memory.continuations.get(tuple(generated))
