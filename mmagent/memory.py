@@ -119,6 +119,15 @@ class MemorySettings:
         )
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """shot_votes (N,); by_group votes, weights and question match, (G,) each; loudest the greatest weight."""
+
+    shot_votes: Tensor
+    by_group: Sequence[Any]
+    loudest: float
+
+
 class Vote:
     """The memory's say on one query: a mixer for the core's distribution, and an account of who spoke."""
 
@@ -135,34 +144,40 @@ class Vote:
         to_means: (G,) cosine to the mean of each distinct question and answer, where means vote.
         heard: whether the core reads all of the shots in its prompt.
         """
+        self._memory, self._heard = memory, heard
+        self._near = similarity, match, to_means
+
+    @cached_property
+    def _counted(self) -> _Counted:
+        """The votes, counted when they are first asked for: where the query is answered, beside others."""
         import torch
 
-        settings = memory.settings
+        memory, (similarity, match, to_means) = self._memory, self._near
+        settings, sizes, groups = memory.settings, memory.group_sizes, memory.groups
         beta, slope, threshold = settings.beta or 0.0, settings.slope or 0.0, settings.threshold or 0.0
-        asked = torch.zeros(len(memory.group_sizes)).scatter_reduce(0, memory.groups, match, "amax")
+        asked = torch.zeros(len(sizes)).scatter_reduce(0, groups, match, "amax")
         best = similarity.max() if to_means is None else torch.maximum(similarity.max(), to_means.max())
         raw = match * torch.exp(beta * (similarity - best))  # (N,) up to a factor that the division removes
-        self._memory, self._heard = memory, heard
         if to_means is not None:
             of_mean = asked * torch.exp(beta * (to_means - best))
-            own = memory.group_sizes / (memory.group_sizes + FEW)  # (G,) the share of the shots themselves
-            raw = torch.lerp(of_mean[memory.groups], raw, own[memory.groups])
-        self._shot_votes = raw / memory.group_sizes[memory.groups]
-        self._votes = torch.zeros(len(memory.group_sizes)).index_add_(0, memory.groups, self._shot_votes)
+            own = sizes / (sizes + FEW)  # (G,) the share of the shots themselves
+            raw = torch.lerp(of_mean[groups], raw, own[groups])
+        shot_votes = raw / sizes[groups]
+        votes = torch.zeros(len(sizes)).index_add_(0, groups, shot_votes)
         if settings.power != 1.0:
-            mean = self._votes.clamp_min(torch.finfo(torch.float32).tiny)
-            self._votes = (mean / mean.max()) ** settings.power * (self._votes > 0)
-            self._shot_votes = self._shot_votes * (self._votes / mean)[memory.groups]
+            mean = votes.clamp_min(torch.finfo(torch.float32).tiny)
+            votes = (mean / mean.max()) ** settings.power * (votes > 0)
+            shot_votes = shot_votes * (votes / mean)[groups]
         near = match * torch.sigmoid(slope * (similarity - threshold))
-        weights = torch.zeros_like(asked).scatter_reduce(0, memory.groups, near, "amax")
+        weights = torch.zeros_like(asked).scatter_reduce(0, groups, near, "amax")
         # Of a handful of groups numpy's sums cost a fraction of torch's.
-        self._by_group = tuple(one.double().numpy() for one in (self._votes, weights, asked))
-        self._loudest = float(weights.max())
+        by_group = [one.double().numpy() for one in (votes, weights, asked)]
+        return _Counted(shot_votes, by_group, float(weights.max()))
 
     @property
     def weight(self) -> float:
         """The memory's weight (lambda) on the first token, 0 to 1."""
-        return self._weight(self._loudest)
+        return self._weight(self._counted.loudest)
 
     def __call__(self, generated: Sequence[int], probs: Tensor) -> Tensor:
         """Mix the memory into next-token probabilities (V,), given the answer's tokens so far."""
@@ -187,7 +202,7 @@ class Vote:
         entry = self._memory.continuations.get(tuple(generated))
         if entry is None:
             return probs
-        votes, weights, asked_of = (one[entry.groups] for one in self._by_group)
+        votes, weights, asked_of = (one[entry.groups] for one in self._counted.by_group)
         weight, asked, total = self._weight(float(weights.max())), float(asked_of.max()), votes.sum()
         if (weight == 0.0 and not self._heard) or total == 0.0:
             return probs
@@ -206,10 +221,11 @@ class Vote:
 
     def explain(self, top: int = 5) -> list[ShotVote]:
         """The shots that spoke loudest on the first token, with their share of all votes; none if silent."""
-        total = float(self._shot_votes.sum())
+        shot_votes = self._counted.shot_votes
+        total = float(shot_votes.sum())
         if self.weight == 0.0 or total == 0.0:
             return []
-        shares, order = (self._shot_votes / total).topk(min(top, len(self._shot_votes)))
+        shares, order = (shot_votes / total).topk(min(top, len(shot_votes)))
         memory = self._memory
         return [
             ShotVote(memory.answers[at], round(share, 6), memory.sources[at])
