@@ -69,7 +69,7 @@ def rows_of_a_file(agent: Agent, folder: Path, count: int, given: Namespace) -> 
 
         return timed(lambda: [ask(at, picture) for at, picture in enumerate(pictures)])
 
-    pairs = in_turns(batched, one_by_one, given, usual=5)
+    pairs = in_turns(batched, one_by_one, given, usual=9)
     return _figure(f"`--batch` of {count} questions, throughput", "one at a time", pairs, count, agent)
 
 
@@ -92,7 +92,7 @@ def shared_shots(agent: Agent, folder: Path, count: int, given: Namespace) -> Fi
         with no_reuse():
             return answered()
 
-    pairs = in_turns(answered, read_every_time, given, usual=5)
+    pairs = in_turns(answered, read_every_time, given, usual=9)
     name = f"{count} questions sharing {N_SHOTS} shots, throughput"
     return _figure(name, "the same without prefix reuse", pairs, count, agent)
 

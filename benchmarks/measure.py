@@ -5,6 +5,7 @@ Nothing here imports torch: what a script measures it imports itself.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import statistics
@@ -124,7 +125,8 @@ def in_turns(
 
 
 def timed(work: Callable[[], T]) -> Run[T]:
-    """Run a function in this process."""
+    """Run a function in this process, which first clears away what is left of the run before it."""
+    gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return Run(time.perf_counter() - wall, time.process_time() - cpu, result)
