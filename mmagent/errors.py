@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["MMAgentError", "UserError", "did_you_mean"]
+__all__ = ["MMAgentError", "MissingPackageError", "UserError", "did_you_mean"]
 
 
 class MMAgentError(Exception):
@@ -22,6 +22,10 @@ class UserError(MMAgentError):
     """The user can mend this: a wrong path, name, option or file; the command leaves with exit code 2."""
 
     exit_code: int = 2
+
+
+class MissingPackageError(UserError):
+    """An input is read by a package that is not installed; the message says how to install it."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

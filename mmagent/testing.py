@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mmagent.conformance import CHECKS, Check, Subject, run_check, subject_of
+from mmagent.errors import MissingPackageError
 from mmagent.plugins import load_plugins
 
 __all__ = ["ModalitySuite"]
@@ -41,7 +42,7 @@ class ModalitySuite:
     @pytest.fixture(scope="class")
     def subject(self) -> Subject:
         """The modality with its samples; a subclass may make them here."""
-        return subject_of(
+        made = subject_of(
             self.modality,
             load_plugins(),
             samples=self.samples,
@@ -49,6 +50,11 @@ class ModalitySuite:
             encoder=self.encoder,
             invariances=self.invariances,
         )
+        try:
+            made.demand_packages()
+        except MissingPackageError as error:
+            pytest.skip(str(error))
+        return made
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "-"))
     def test_keeps_its_promise(self, check: Check, subject: Subject) -> None:

@@ -39,6 +39,7 @@ def check(
 
     state: State = context.obj
     subject = subject_of(name, state.plugins, samples=file or (), encoder=encoder)
+    subject.demand_packages()
     outcomes = []
     with bar("checking") as advance:
         for at, promise in enumerate(CHECKS, start=1):

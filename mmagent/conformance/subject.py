@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.conformance.check import Failed, Skipped
-from mmagent.errors import MMAgentError, UserError, did_you_mean
+from mmagent.errors import MissingPackageError, MMAgentError, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from mmagent.modality import Encoder, Features, Modality, Reader
@@ -101,6 +101,19 @@ class Subject:
         """The samples, loaded; one alone stands twice, so that there is a batch."""
         found = tuple(self.reader.load(sample) for sample in self.samples)
         return found if len(found) > 1 else found * 2
+
+    def demand_packages(self) -> None:
+        """Raise `MissingPackageError` where a sample is read by a package that is not installed.
+
+        Every check would fail for that one reason. What else is wrong with a sample is the checks' to tell.
+        """
+        try:
+            for sample in self.samples:
+                self.reader.load(sample)
+        except MissingPackageError:
+            raise
+        except Exception:
+            return
 
     @cached_property
     def invariances(self) -> dict[str, Callable[[Any, int], Any]]:

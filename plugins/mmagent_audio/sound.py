@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmagent.errors import UserError
+from mmagent.errors import MissingPackageError, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -169,11 +169,11 @@ def reason(error: Exception) -> str:
 
 
 def soundfile() -> Any:
-    """The library that decodes. Raises `UserError` where it is not installed."""
+    """The library that decodes. Raises `MissingPackageError` where it is not installed."""
     try:
         import soundfile as library
     except (ImportError, OSError) as error:
-        raise UserError(
+        raise MissingPackageError(
             f"sound is read with soundfile, which cannot be imported ({error}). "
             "Install it: pip install 'mmagent[audio]'"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmagent.errors import UserError
+from mmagent.errors import MissingPackageError, UserError
 from mmagent_graph.graph import Graph, made
 
 __all__ = ["LONGEST", "molecule", "of_atoms", "read_smiles"]
@@ -42,7 +42,7 @@ def molecule(smiles: str, name: str = "the molecule") -> Graph:
     try:
         from rdkit import Chem, rdBase
     except ImportError as error:
-        raise UserError(NEEDS_RDKIT) from error
+        raise MissingPackageError(NEEDS_RDKIT) from error
     with rdBase.BlockLogs():
         found = Chem.MolFromSmiles(smiles, sanitize=False)
         if found is None:

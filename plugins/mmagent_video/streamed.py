@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mmagent.errors import UserError
+from mmagent.errors import MissingPackageError, UserError
 from mmagent.sniff import HEAD
 from mmagent_video.clip import SHORT_OF_END, Frame, Pixels, check_film
 from mmagent_video.headers import end_of_file
@@ -194,11 +194,11 @@ def _rgb(frame: Any) -> Pixels:
 
 
 def _av(name: str, kind: str) -> ModuleType:
-    """PyAV. Raises `UserError` where it is not installed."""
+    """PyAV. Raises `MissingPackageError` where it is not installed."""
     try:
         import av
     except ImportError as error:
-        raise UserError(
+        raise MissingPackageError(
             f"{name} is {kind}, which PyAV decodes, and that is not installed. pip install 'mmagent[video]' "
             "(GIF, animated WebP and PNG need nothing more.)"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -300,3 +301,21 @@ def test_the_listing_is_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["plugins"]
     assert next(row["module"] for row in rows if row["name"] == "image") == "mmagent_image"
+
+
+@pytest.mark.parametrize(("modality", "package"), [("audio", "soundfile"), ("graph", "rdkit")])
+def test_a_package_that_is_missing_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    modality: str,
+    package: str,
+) -> None:
+    (tmp_path / "ethanol.smi").write_text("CCO")
+    given = ["--file", str(tmp_path / "ethanol.smi")] if modality == "graph" else []
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["plugins", "check", modality, *given]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1
+    assert f"mmagent[{modality}]" in said.err
