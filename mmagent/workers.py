@@ -10,6 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -19,13 +20,35 @@ if TYPE_CHECKING:
 __all__ = ["Workers"]
 
 MOST = 4  # more batches at once would take more memory than they save time
-PATIENCE = (
-    5e-4  # seconds that a worker waits for another thread's Python, which it needs between two products
-)
+PATIENCE = 5e-4
+"""Seconds that a worker waits for another thread's Python, which it needs itself between two products."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+class _Impatient:
+    """While any workers are there, threads hand Python on after `PATIENCE`; before and after, as usual."""
+
+    def __init__(self) -> None:
+        self._lock, self._count, self._usual = Lock(), 0, sys.getswitchinterval()
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._count == 0:
+                self._usual = sys.getswitchinterval()
+                sys.setswitchinterval(min(PATIENCE, self._usual))
+            self._count += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if self._count == 0:
+                sys.setswitchinterval(self._usual)
+
+
+_impatient = _Impatient()
 
 
 class Workers:
@@ -44,7 +67,6 @@ class Workers:
         self._alone = tasks < 2
         self.count = max(1, min(self._cores, MOST, tasks)) if device.type == "cpu" else 1
         self._pool: ThreadPoolExecutor | None = None
-        self._patience = sys.getswitchinterval()
 
     def __enter__(self) -> Workers:
         return self
@@ -57,7 +79,7 @@ class Workers:
         import torch
 
         self._pool.shutdown(wait=True, cancel_futures=True)
-        sys.setswitchinterval(self._patience)
+        _impatient.leave()
         torch.set_num_threads(self._cores)  # a worker's share may hold for the whole process
 
     def submit(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
@@ -68,7 +90,7 @@ class Workers:
             return _done(work, *args, **kwargs)
         if self._pool is None:
             share = max(1, self._cores // self.count)
-            sys.setswitchinterval(min(PATIENCE, self._patience))
+            _impatient.enter()
             self._pool = ThreadPoolExecutor(
                 self.count, "mmagent", initializer=torch.set_num_threads, initargs=(share,)
             )

@@ -49,6 +49,9 @@ def test_meanwhile_threads_wait_less_for_each_others_python(two_cores: object) -
     before = sys.getswitchinterval()
     with Workers(CPU, tasks=4) as workers:
         assert set(workers.map(lambda _: sys.getswitchinterval(), range(4))) == {min(before, PATIENCE)}
+        with Workers(CPU, tasks=4) as others:
+            list(others.map(abs, range(4)))
+        assert sys.getswitchinterval() == min(before, PATIENCE)  # the first ones are still at work
     assert sys.getswitchinterval() == before
 
 
