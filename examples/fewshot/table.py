@@ -2,7 +2,8 @@
 
     python examples/fewshot/table.py --data DATA [--bundle tiny] [--seeds 0,1,2] [--out table.json]
 
-Nothing is trained, and nothing here was chosen on these pictures. Episodes are drawn from the characters of
+Nothing is trained. The rows with the shot memory are not blind: its two constants (`FEW` and `ODDS` in
+mmagent/memory.py) were compared on other pictures, but after scores on these had been seen. Episodes are drawn from the characters of
 two alphabets that no training saw (`sets.omniglot`): in context alone, and with the shot memory beside it.
 Questions are about NLVR's and COCO-MINI's pictures (`sets.nlvr`, `sets.coco_*`), their shots drawn by lot or
 nearest. Of several seeds every score is told, and their mean.
