@@ -3,8 +3,9 @@
     python examples/fewshot/table.py --data DATA [--bundle tiny] [--seeds 0,1,2] [--out table.json]
 
 Nothing is trained. The rows with the shot memory are not blind: its two constants (`FEW` and `ODDS` in
-mmagent/memory.py) were compared on other pictures, but after scores on these had been seen. Episodes are drawn from the characters of
-two alphabets that no training saw (`sets.omniglot`): in context alone, and with the shot memory beside it.
+mmagent/memory.py) were compared on other pictures, but after scores on these had been seen. Episodes are
+drawn from the characters of two alphabets that no training saw (`sets.omniglot`): in context alone, and with
+the shot memory beside it.
 Questions are about NLVR's and COCO-MINI's pictures (`sets.nlvr`, `sets.coco_*`), their shots drawn by lot or
 nearest. Of several seeds every score is told, and their mean.
 """
