@@ -177,7 +177,7 @@ except Exception as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     first, second = done.stdout.splitlines()
     assert first == "1"
-    assert second.startswith("UserError SMILES are read with RDKit")
+    assert second.startswith("MissingPackageError SMILES are read with RDKit")
     assert "pip install 'mmagent[graph]'" in second
 
 
