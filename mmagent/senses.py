@@ -293,8 +293,8 @@ class Senses:
                 names, features = list(inputs), sense.encoder.encode(list(inputs.values()))
             else:
                 assert self._store is not None
-                from mmagent.feature_cache.encode import joined
                 from mmagent.feature_store import features_through
+                from mmagent.features import joined
 
                 found, errors = features_through(self._store, sense.reader, sense.encoder, inputs)
                 made.update(errors)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
-__all__ = ["BATCH", "CachedFeatures", "encode_cached", "encode_evenly", "joined"]
+__all__ = ["BATCH", "CachedFeatures", "encode_cached", "encode_evenly"]
 
 BATCH = 8  # larger ones are no faster on a CPU: MobileNet V2 encodes half as many pictures a second in 32
 
@@ -93,6 +93,8 @@ class CachedFeatures:
 
     def batch(self, indices: Sequence[int]) -> Features:
         """The features of several sources as one batch, padded at the end where one has fewer."""
+        from mmagent.features import joined
+
         return joined(self._found(indices))
 
     def encode(self, indices: Sequence[int]) -> None:
@@ -128,17 +130,3 @@ def encode_evenly(encoder: Encoder, raws: Sequence[Any], size: int = BATCH) -> F
 
     found = encoder.encode([*raws, *[raws[-1]] * (size - len(raws))])
     return Features(found.values[: len(raws)], found.mask[: len(raws)], found.pooled[: len(raws)])
-
-
-def joined(parts: Sequence[Features]) -> Features:
-    """Features of single inputs as one batch; shorter ones are padded with zeros that the mask leaves out."""
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
-
-    from mmagent.modality import Features
-
-    return Features(
-        pad_sequence([part.values[0] for part in parts], batch_first=True),
-        pad_sequence([part.mask[0] for part in parts], batch_first=True),
-        torch.cat([part.pooled for part in parts]),
-    )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError
-from mmagent.feature_cache.encode import joined
 from mmagent.feature_cache.keys import FeatureKey, content_of, is_stream
+from mmagent.features import joined
 from mmagent.modality import Features
 
 if TYPE_CHECKING:

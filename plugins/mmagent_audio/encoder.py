@@ -17,14 +17,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmagent.checkpoint import digest_tensors
 from mmagent.errors import UserError
+from mmagent.features import joined, stacked
 from mmagent.modality import Features
 from mmagent_audio.melspec import HOP, N_MELS, RATE, WINDOW, log_mel
 from mmagent_audio.network import EDGE, RANGE, Cepstrum, NetworkConfig, SoundNetwork, levelled
 from mmagent_audio.resample import resampled
 from mmagent_audio.sound import Sound
 
-__all__ = ["MODEL_TYPE", "SoundEncoder", "joined", "windows"]
+__all__ = ["MODEL_TYPE", "SoundEncoder", "windows"]
 
 MODEL_TYPE = "mmagent-audio"
 WINDOW_SECONDS = 2.0
@@ -84,9 +86,7 @@ class SoundEncoder:
         digest = hashlib.sha256(
             f"{MODEL_TYPE} 1 {type(self.network).__name__} {front} {self.network.config}\n".encode()
         )
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        digest_tensors(digest, self.network.state_dict())
         return digest.hexdigest()
 
     def encode(self, batch: Sequence[Sound]) -> Features:
@@ -95,8 +95,7 @@ class SoundEncoder:
         Raises `UserError` for a sound that turns out to be damaged.
         """
         if not batch:
-            nothing = torch.zeros(0, self.d_encoder, device=self._weight.device)
-            return Features(nothing.unsqueeze(1)[:, :0], nothing[:, :0].bool(), nothing)
+            return stacked([], self.d_encoder, self._weight.device)
         made: dict[int, Features] = {}  # the same sound, given several times, is encoded once
         for sound in batch:
             if id(sound) not in made:
@@ -170,14 +169,3 @@ def _grouped(pieces: Iterable[Tensor], most: int) -> Iterator[list[Tensor]]:
         group.append(piece)
     if group:
         yield group
-
-
-def joined(parts: Sequence[Features]) -> Features:
-    """Features of single sounds as one batch; shorter ones are padded with zeros that the mask leaves out."""
-    from torch.nn.utils.rnn import pad_sequence
-
-    return Features(
-        pad_sequence([part.values[0] for part in parts], batch_first=True),
-        pad_sequence([part.mask[0] for part in parts], batch_first=True),
-        torch.cat([part.pooled for part in parts]),
-    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,17 +18,17 @@ import torch
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModel
 
+from mmagent.checkpoint import demand_weights, digest_config, digest_tensors, loading_errors
 from mmagent.errors import UserError
+from mmagent.features import joined, stacked
 from mmagent.hub import local_only, quiet
 from mmagent.modality import Features
-from mmagent_audio.encoder import joined, windows
+from mmagent_audio.encoder import windows
 from mmagent_audio.sound import Sound
-from mmagent_audio.trouble import as_user_errors
 
 __all__ = ["PretrainedEncoder"]
 
 HEARS = ("input_values", "input_features")
-UNTOLD = ("_name_or_path", "transformers_version")  # parts of a configuration that change no feature
 UNUSED = ("masked_spec_embed",)  # weights that only training needs
 SECONDS = 20.0  # of a window, where the model itself sets no end
 SHORTEST = 0.1  # seconds; what is shorter is filled up with silence
@@ -50,7 +49,7 @@ class PretrainedEncoder:
         cls, location: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
     ) -> PretrainedEncoder:
         """The model in a directory or under a hub id, from safetensors only. Raises `UserError`."""
-        with quiet(), as_user_errors(location):
+        with quiet(), loading_errors(location):
             options = {"trust_remote_code": trust_remote_code, "local_files_only": local_only(location)}
             model = _load_model(location, dtype, options)
             auto: Any = AutoFeatureExtractor
@@ -71,11 +70,8 @@ class PretrainedEncoder:
         """sha256 over weights, buffers, configuration and feature extractor; their dtype is part of it."""
         digest = hashlib.sha256()
         for about in (self.model.config.to_dict(), self.extractor.to_dict()):
-            told = {key: value for key, value in about.items() if key not in UNTOLD}
-            digest.update(json.dumps(told, sort_keys=True, default=str).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+            digest_config(digest, about)
+        digest_tensors(digest, self.model.state_dict())
         return digest.hexdigest()
 
     def encode(self, batch: Sequence[Sound]) -> Features:
@@ -84,8 +80,7 @@ class PretrainedEncoder:
         Every sound is encoded by itself, so a batch gives what each gives alone. Raises `UserError`.
         """
         if not batch:
-            nothing = torch.zeros(0, self.d_encoder, device=next(self.model.parameters()).device)
-            return Features(nothing.unsqueeze(1)[:, :0], nothing[:, :0].bool(), nothing)
+            return stacked([], self.d_encoder, next(self.model.parameters()).device)
         made: dict[int, Features] = {}
         for sound in batch:
             if id(sound) not in made:
@@ -171,17 +166,7 @@ def _load_model(location: str, dtype: torch.dtype, options: dict[str, Any]) -> A
             f"{location} holds a {model.config.model_type} model, which takes {takes} and not sound. Give a "
             "model that hears, such as Whisper, wav2vec2, HuBERT, AST or CLAP."
         )
-    problems = {
-        "missing": [key for key in report["missing_keys"] if not key.endswith(UNUSED)],
-        "of another shape": [str(key[0]) for key in report["mismatched_keys"]],
-    }
-    problems = {
-        kind: sorted(key for key in keys if key.startswith(prefix)) for kind, keys in problems.items()
-    }
-    said = [f"{len(keys)} weights {kind} ({', '.join(keys[:3])})" for kind, keys in problems.items() if keys]
-    if said:
-        raise UserError(
-            f"the weights in {location} are not those its config.json describes: {'; '.join(said)}. "
-            "Fetch the encoder again."
-        )
+    missing = [key for key in report["missing_keys"] if key.startswith(prefix) and not key.endswith(UNUSED)]
+    mismatched = [str(key[0]) for key in report["mismatched_keys"] if str(key[0]).startswith(prefix)]
+    demand_weights(location, missing=missing, of_another_shape=mismatched)
     return half

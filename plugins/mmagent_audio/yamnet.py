@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmagent.checkpoint import digest_tensors, loading_errors
 from mmagent.errors import UserError
+from mmagent.features import joined, stacked
 from mmagent.hub import quiet
 from mmagent.modality import Features
-from mmagent_audio.encoder import joined
 from mmagent_audio.resample import resampled
 from mmagent_audio.sound import Sound
-from mmagent_audio.trouble import as_user_errors
 
 __all__ = ["FRONT", "YamnetEncoder"]
 
@@ -47,7 +47,7 @@ class YamnetEncoder:
         from safetensors.torch import load_file
         from transformers import AutoModel
 
-        with quiet(), as_user_errors(str(place)):
+        with quiet(), loading_errors(str(place), files=f"config.json, model.safetensors and {FRONT}"):
             options = {"use_safetensors": True, "dtype": dtype, "local_files_only": True}
             model, report = AutoModel.from_pretrained(place, output_loading_info=True, **options)
             front = load_file(place / FRONT)
@@ -68,16 +68,13 @@ class YamnetEncoder:
         """sha256 over weights, window and filters."""
         digest = hashlib.sha256(f"yamnet 1 {self.model.config.to_json_string()}".encode())
         tensors = {**self.model.state_dict(), "front.window": self.window, "front.mel": self.mel}
-        for name, tensor in sorted(tensors.items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        digest_tensors(digest, tensors)
         return digest.hexdigest()
 
     def encode(self, batch: Sequence[Sound]) -> Features:
         """values (B, n, d_encoder), a patch each; mask (B, n); pooled (B, d_encoder), their mean; float32."""
         if not batch:
-            nothing = torch.zeros(0, self.d_encoder, device=next(self.model.parameters()).device)
-            return Features(nothing.unsqueeze(1)[:, :0], nothing[:, :0].bool(), nothing)
+            return stacked([], self.d_encoder, next(self.model.parameters()).device)
         made = {id(sound): self._one(sound) for sound in batch}
         return joined([made[id(sound)] for sound in batch])
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from mmagent.errors import UserError
+from mmagent.features import stacked
 from mmagent.modality import Features
 from mmagent_graph.colours import Colours, hashed, mixed, of_texts, refined
 from mmagent_graph.graph import Floats, Graph
@@ -70,14 +71,7 @@ class GraphEncoder:
 
     def encode(self, batch: Sequence[Graph]) -> Features:
         """Features of graphs: values (B, n, d_encoder), mask (B, n), pooled (B, d_encoder); float32."""
-        made = [features_of(graph) for graph in batch]
-        n = max((len(values) for values, _ in made), default=0)
-        values = np.zeros((len(made), n, self.d_encoder), dtype=np.float32)
-        mask = np.zeros((len(made), n), dtype=bool)
-        pooled = np.zeros((len(made), self.d_encoder), dtype=np.float32)
-        for at, (one, together) in enumerate(made):
-            values[at, : len(one)], mask[at, : len(one)], pooled[at] = one, True, together
-        return Features(*(torch.from_numpy(array).to(self.device) for array in (values, mask, pooled)))
+        return stacked([features_of(graph) for graph in batch], self.d_encoder, self.device)
 
 
 def features_of(graph: Graph) -> tuple[Floats, Floats]:

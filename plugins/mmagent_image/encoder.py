@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +18,9 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModel
 
+from mmagent.checkpoint import demand_weights, digest_config, digest_tensors, loading_errors
 from mmagent.errors import UserError
+from mmagent.features import joined, stacked
 from mmagent.hub import local_only, quiet
 from mmagent.modality import Features
 from mmagent_image.folding import fold_batch_norms, rectify_in_place
@@ -29,7 +28,6 @@ from mmagent_image.plain import Plain, plain_form
 
 BATCH = 16  # pictures per forward pass: in more, what lies between two layers leaves the processor's cache
 VISION_HALVES = ("vision_model", "vision_tower", "image_model", "visual")
-UNTOLD = ("_name_or_path", "transformers_version")  # parts of a configuration that change no feature
 
 
 class ImageEncoder:
@@ -53,7 +51,7 @@ class ImageEncoder:
         Every weight must be in the checkpoint: one that is missing or has another shape is an error, never
         left random. Weights of a classifier on top may be there and are not used.
         """
-        with quiet(), _as_user_errors(location):
+        with quiet(), loading_errors(location):
             options = {"trust_remote_code": trust_remote_code, "local_files_only": local_only(location)}
             model = _load_model(location, dtype, options)
             auto: Any = AutoImageProcessor
@@ -73,11 +71,8 @@ class ImageEncoder:
         """sha256 over weights, buffers, configuration and processor; the dtype they run in is part of it."""
         digest = hashlib.sha256()
         for about in (self.model.config.to_dict(), self.processor.to_dict()):
-            told = {key: value for key, value in about.items() if key not in UNTOLD}
-            digest.update(json.dumps(told, sort_keys=True, default=str).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+            digest_config(digest, about)
+        digest_tensors(digest, self.model.state_dict())
         return digest.hexdigest()
 
     @cached_property
@@ -100,9 +95,8 @@ class ImageEncoder:
         the processor keeps sizes.
         """
         if not batch:
-            nothing = torch.zeros(0, self.d_encoder, device=next(self.model.parameters()).device)
-            return Features(nothing.unsqueeze(1)[:, :0], nothing[:, :0].bool(), nothing)
-        return _joined([self._run(batch[start : start + BATCH]) for start in range(0, len(batch), BATCH)])
+            return stacked([], self.d_encoder, next(self.model.parameters()).device)
+        return joined([self._run(batch[start : start + BATCH]) for start in range(0, len(batch), BATCH)])
 
     @torch.no_grad()
     def _run(self, pictures: Sequence[Image.Image]) -> Features:
@@ -118,12 +112,12 @@ class ImageEncoder:
         for _, inputs in groups.values():
             together = {key: torch.cat([one[key] for one in inputs]) for key in inputs[0]}
             parts.append(_features(self.model(**together), together.get("pixel_attention_mask")))
-        joined = _joined(parts)
+        found = joined(parts)
         order = [row for numbers, _ in groups.values() for row in numbers]
         if order == sorted(order):
-            return joined
-        back = torch.tensor(order, device=joined.values.device).argsort()
-        return Features(joined.values[back], joined.mask[back], joined.pooled[back])
+            return found
+        back = torch.tensor(order, device=found.values.device).argsort()
+        return Features(found.values[back], found.mask[back], found.pooled[back])
 
     def _processed(self, pictures: Sequence[Image.Image]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
         """Row numbers, and what the model takes of those rows; only pictures of one size meet in a call.
@@ -188,13 +182,7 @@ def _check_weights(location: str, model: Any, prefix: str, report: dict[str, Any
     missing = sorted(key for key in report["missing_keys"] if key.startswith(prefix))
     mismatched = sorted(str(key[0]) for key in report["mismatched_keys"] if str(key[0]).startswith(prefix))
     unexpected = sorted(key for key in report["unexpected_keys"] if key.startswith(body))
-    problems = {"missing": missing, "of another shape": mismatched, "unexpected": unexpected}
-    said = [f"{len(keys)} weights {kind} ({', '.join(keys[:3])})" for kind, keys in problems.items() if keys]
-    if said:
-        raise UserError(
-            f"the weights in {location} are not those its config.json describes: {'; '.join(said)}. "
-            "Fetch the encoder again."
-        )
+    demand_weights(location, missing=missing, of_another_shape=mismatched, unexpected=unexpected)
 
 
 def _features(output: Any, mask: Tensor | None) -> Features:
@@ -211,56 +199,3 @@ def _features(output: Any, mask: Tensor | None) -> Features:
     if pooled is None or pooled.shape[1] != values.shape[2]:
         pooled = values.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
     return Features(values, mask, pooled)
-
-
-def _joined(parts: Sequence[Features]) -> Features:
-    """Several features as one batch, the shorter ones padded with zeros that the mask leaves out."""
-    if len(parts) == 1:
-        return parts[0]
-    n = max(part.values.shape[1] for part in parts)
-
-    def pad(tensor: Tensor) -> Tensor:
-        wider = tensor.new_zeros(tensor.shape[0], n, *tensor.shape[2:])
-        wider[:, : tensor.shape[1]] = tensor
-        return wider
-
-    return Features(
-        torch.cat([pad(part.values) for part in parts]),
-        torch.cat([pad(part.mask) for part in parts]),
-        torch.cat([part.pooled for part in parts]),
-    )
-
-
-@contextmanager
-def _as_user_errors(location: str) -> Iterator[None]:
-    """What transformers raises for a bad checkpoint, as one sentence about the place."""
-    from safetensors import SafetensorError
-
-    place = Path(location)
-    if place.is_dir() and not (place / "config.json").is_file():
-        raise UserError(
-            f"{location} holds no config.json, so no encoder. Give a transformers model directory."
-        )
-    if not place.is_dir() and (place.is_absolute() or location.startswith(".") or location.count("/") > 1):
-        raise UserError(f"there is no encoder in {location}: no such directory. Check the path.")
-    try:
-        yield
-    except SafetensorError as error:
-        raise UserError(
-            f"the weights in {location} are damaged: {error}. Fetch the encoder again."
-        ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        if not place.is_dir() and local_only(location):
-            raise UserError(
-                f"there is no encoder {location}: no such directory, nothing of that id in the hub's cache "
-                "here, and the hub cannot be reached. Give a directory, or go online."
-            ) from error
-        if "trust_remote_code" in str(error):
-            raise UserError(
-                f"{location} brings code of its own. Pass --trust-remote-code if you trust its author."
-            ) from error
-        said = " ".join(str(error).split())
-        raise UserError(
-            f"no encoder can be loaded from {location}: {said:.300} It takes a directory or hub id with "
-            "config.json, preprocessor_config.json and model.safetensors."
-        ) from error

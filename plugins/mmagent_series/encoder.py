@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmagent.features import stacked
 from mmagent.modality import Features
 from mmagent_series import kernels, statistics
 from mmagent_series.gaps import filled
@@ -75,14 +76,7 @@ class BuiltinEncoder:
     @torch.no_grad()
     def encode(self, batch: Sequence[Series]) -> Features:
         """Features of series, each computed alone, so that a batch and its padding change nothing."""
-        found = [self._features(series) for series in batch]
-        n = max((len(values) for values, _ in found), default=0)
-        values = torch.zeros(len(found), n, self.d_encoder, device=self._device)
-        mask = torch.zeros(len(found), n, dtype=torch.bool, device=self._device)
-        pooled = torch.zeros(len(found), self.d_encoder, device=self._device)
-        for at, (own, whole) in enumerate(found):
-            values[at, : len(own)], mask[at, : len(own)], pooled[at] = own, True, whole
-        return Features(values, mask, pooled)
+        return stacked([self._features(series) for series in batch], self.d_encoder, self._device)
 
     def _features(self, series: Series) -> tuple[Tensor, Tensor]:
         """(n, d_encoder) features of the windows of one series, and (d_encoder,) of the whole."""

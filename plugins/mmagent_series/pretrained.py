@@ -7,18 +7,17 @@ windows of one length, patch by patch, each channel apart; its last hidden state
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmagent.checkpoint import demand_weights, digest_config, digest_tensors, loading_errors
 from mmagent.errors import UserError
+from mmagent.features import stacked
 from mmagent.hub import local_only, quiet
 from mmagent.modality import Features
 from mmagent_series.gaps import filled
@@ -29,7 +28,7 @@ MODELS = ("patchtst", "patchtsmixer")
 SLOTS = 8
 """Channels with features of their own; channel c is in slot c modulo 8, several in a slot are averaged."""
 MOST_WINDOWS = 64  # of a long series, evenly spread
-UNTOLD = ("_name_or_path", "transformers_version")
+FILES = "config.json and model.safetensors"
 
 
 class PatchEncoder:
@@ -53,7 +52,7 @@ class PatchEncoder:
 
         offline = local_only(location)
         options: dict[str, Any] = {"local_files_only": offline, "trust_remote_code": trust_remote_code}
-        with quiet(), _as_user_errors(location, offline):
+        with quiet(), loading_errors(location, files=FILES, otherwise="'builtin'", offline=offline):
             config = AutoConfig.from_pretrained(location, **options)
             if config.model_type not in MODELS:
                 raise UserError(
@@ -70,11 +69,8 @@ class PatchEncoder:
                 adapter_kwargs={"local_files_only": offline},
                 **options,
             )
-        if lost := sorted([*report["missing_keys"], *(str(key[0]) for key in report["mismatched_keys"])]):
-            raise UserError(
-                f"{len(lost)} weights in {location} are missing or of another shape than config.json says "
-                f"({', '.join(lost[:3])}). Fetch the encoder again."
-            )
+        mismatched = [str(key[0]) for key in report["mismatched_keys"]]
+        demand_weights(location, missing=report["missing_keys"], of_another_shape=mismatched)
         return cls(model.to(device))
 
     @property
@@ -85,11 +81,9 @@ class PatchEncoder:
     @cached_property
     def id(self) -> str:
         """sha256 over weights, buffers and configuration; the dtype they run in is part of it."""
-        told = {key: value for key, value in self.model.config.to_dict().items() if key not in UNTOLD}
-        digest = hashlib.sha256(f"series patches 1 {json.dumps(told, sort_keys=True, default=str)}".encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        digest = hashlib.sha256(b"series patches 1 ")
+        digest_config(digest, self.model.config.to_dict())
+        digest_tensors(digest, self.model.state_dict())
         return digest.hexdigest()
 
     @torch.no_grad()
@@ -98,13 +92,7 @@ class PatchEncoder:
         weight = next(self.model.parameters())
         self.model.eval()
         found = [self._features(series, weight) for series in batch]
-        n = max((len(one) for one in found), default=0)
-        values = torch.zeros(len(found), n, self.d_encoder, device=weight.device)
-        mask = torch.zeros(len(found), n, dtype=torch.bool, device=weight.device)
-        for at, one in enumerate(found):
-            values[at, : len(one)], mask[at, : len(one)] = one, True
-        pooled = values.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-        return Features(values, mask, pooled)
+        return stacked([(one, one.mean(0)) for one in found], self.d_encoder, weight.device)
 
     def _features(self, series: Series, weight: Tensor) -> Tensor:
         """(windows * patches, d_encoder) of one series."""
@@ -162,34 +150,3 @@ def _starts(length: int, window: int) -> list[int]:
         return [0]
     count = min(-(-length // window), MOST_WINDOWS)
     return [round(at) for at in np.linspace(0, length - window, count)]
-
-
-@contextmanager
-def _as_user_errors(location: str, offline: bool) -> Iterator[None]:
-    """What transformers raises for a bad checkpoint, as one sentence about the place."""
-    from safetensors import SafetensorError
-
-    place = Path(location)
-    if place.is_dir() and not (place / "config.json").is_file():
-        raise UserError(
-            f"{location} holds no config.json, so no encoder. Give a model directory or 'builtin'."
-        )
-    if not place.is_dir() and (place.is_absolute() or location.startswith(".") or location.count("/") > 1):
-        raise UserError(f"there is no encoder in {location}: no such directory. Check the path.")
-    try:
-        yield
-    except SafetensorError as error:
-        raise UserError(
-            f"the weights in {location} are damaged: {error}. Fetch the encoder again."
-        ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        if not place.is_dir() and offline:
-            raise UserError(
-                f"there is no encoder {location}: no such directory, nothing of that id in the hub's cache "
-                "here, and the hub cannot be reached. Give a directory, 'builtin', or go online."
-            ) from error
-        said = " ".join(str(error).split())
-        raise UserError(
-            f"no encoder can be loaded from {location}: {said:.300} It takes a directory or hub id with "
-            "config.json and model.safetensors."
-        ) from error

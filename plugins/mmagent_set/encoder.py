@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from mmagent.errors import UserError
+from mmagent.features import stacked
 from mmagent.modality import Features
 from mmagent_set.attributes import ATTRIBUTES, MEASURED, SAID, attributes, measured, said
 from mmagent_set.elements import MAX_OBJECTS, Elements, Floats
@@ -75,14 +76,7 @@ class SetEncoder:
 
     def encode(self, batch: Sequence[Elements]) -> Features:
         """Features of sets: values (B, n, d_encoder), mask (B, n), pooled (B, d_encoder); float32."""
-        made = [features_of(elements) for elements in batch]
-        n = max((len(values) for values, _ in made), default=0)
-        values = np.zeros((len(made), n, self.d_encoder), dtype=np.float32)
-        mask = np.zeros((len(made), n), dtype=bool)
-        pooled = np.zeros((len(made), self.d_encoder), dtype=np.float32)
-        for at, (one, together) in enumerate(made):
-            values[at, : len(one)], mask[at, : len(one)], pooled[at] = one, True, together
-        return Features(*(torch.from_numpy(array).to(self.device) for array in (values, mask, pooled)))
+        return stacked([features_of(elements) for elements in batch], self.d_encoder, self.device)
 
 
 def features_of(elements: Elements) -> tuple[Floats, Floats]:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from mmagent.errors import UserError, did_you_mean
+from mmagent.features import stacked
 from mmagent.files import staged
 from mmagent.modality import Features
 from mmagent.tensors import read_tensors, write_tensors
@@ -83,7 +84,7 @@ class TableEncoder:
         pooled holds the mean of the sample's row vectors, the names, statistics of all rows, and the
         question.
         """
-        return _stacked([self._one(*apart(raw)) for raw in batch], self.d_encoder, self.device)
+        return stacked([self._one(*apart(raw)) for raw in batch], self.d_encoder, self.device)
 
     def _one(self, table: Table, question: str | None) -> tuple[Any, Any]:
         summary = table.summary
@@ -129,7 +130,7 @@ class RowEncoder:
         for table, _ in map(apart, batch):
             rows = np.array([features_of_row(row, table.names) for row in table.summary.sample])
             made.append((rows[:N_ROWS], rows.mean(axis=0)))
-        return _stacked(made, self.d_encoder, self.device)
+        return stacked(made, self.d_encoder, self.device)
 
 
 class AskedTableEncoder(TableEncoder):
@@ -251,19 +252,6 @@ def _place(word: str, size: int) -> tuple[int, float]:
     """Where a word is counted, and with which sign."""
     code = zlib.crc32(word.encode("utf-8", "surrogatepass"))
     return (code >> 1) % size, 1.0 if code & 1 else -1.0
-
-
-def _stacked(made: Sequence[tuple[Any, Any]], d_encoder: int, device: torch.device) -> Features:
-    """Features of tables of different lengths, padded with zeros."""
-    longest = max((len(values) for values, _ in made), default=0)
-    values = torch.zeros(len(made), longest, d_encoder)
-    mask = torch.zeros(len(made), longest, dtype=torch.bool)
-    pooled = torch.zeros(len(made), d_encoder)
-    for at, (rows, whole) in enumerate(made):
-        values[at, : len(rows)] = torch.from_numpy(rows).float()
-        mask[at, : len(rows)] = True
-        pooled[at] = torch.from_numpy(whole).float()
-    return Features(values.to(device), mask.to(device), pooled.to(device))
 
 
 def write_asker(directory: str | Path, asker: Asker) -> None:
