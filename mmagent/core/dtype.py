@@ -1,8 +1,11 @@
 """Where the core runs and in which numbers: what the device does fast, not what the checkpoint is stored in.
 
 A bf16 checkpoint loaded as stored can be a hundred times too slow on a CPU without bf16 units (1 against 120
-GFLOP/s), and the same dtype four times faster than fp32 on a CPU that has them. So products are timed for a
-few milliseconds, once per process and device.
+GFLOP/s), and the same dtype four times faster than fp32 on a CPU that has them. So products are timed for
+some milliseconds, once per process, device and width: first one product, which tells whether there are such
+units at all, then what a core of this width does, which is to read a short prompt and to write an answer
+token by token. In a narrow core the second part decides: products of one row wait for memory and not for
+units, and bf16 gains nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ __all__ = ["Probe", "choose_device", "choose_dtype", "probe_matmul"]
 Probe = Callable[[torch.device, torch.dtype], float]
 """(device, dtype) -> seconds per product; infinity where the device cannot multiply in that dtype."""
 
-WORTH = 2.5
+WORTH = 1.3
 """A smaller dtype is taken from this speed-up on. Below it fp32 is kept: it is more exact, and a choice that
 rests on a small difference would change from run to run with the machine's load."""
 
@@ -33,6 +36,8 @@ _DTYPES = {
     "fp16": torch.float16,
 }
 _ROWS, _WIDTH = 64, 256  # 8.4 MFLOP: 0.04 ms at 200 GFLOP/s and still only 8 ms at 1 GFLOP/s
+_PROMPT, _ANSWER = 32, 8  # tokens read at once, and one by one
+_WIDEST = 1024  # on a CPU; wider cores wait for memory as this one does
 
 
 def choose_device(requested: str | torch.device | None = None) -> torch.device:
@@ -58,52 +63,92 @@ def choose_dtype(
     device: torch.device,
     requested: str | torch.dtype | None = None,
     probe: Probe | None = None,
+    width: int = _WIDTH,
 ) -> tuple[torch.dtype, str]:
     """Return the dtype to compute in and one line that says why.
 
     Unless one is requested: fp32 against bf16 (fp16 on CUDA cards older than Ampere, which have no bf16
-    units), whichever the probe finds faster on this device. fp16 is never used on a CPU.
+    units), whichever is faster on this device in a core of that hidden size. fp16 is never used on a CPU.
+    `probe` stands for both measurements.
 
     Raises UserError for an unknown dtype, and for fp16 on a CPU.
     """
     if requested is not None and requested != "auto":
         return _requested(device, requested), "requested"
     small = _small_dtype(device)
-    timing = probe or probe_matmul
-    full_s, small_s = timing(device, torch.float32), timing(device, small)
-    ratio = full_s / small_s if small_s > 0 else 0.0
-    dtype = small if ratio >= WORTH else torch.float32
-    verdict = f"{_name(small)} is {ratio:.2g} times as fast as float32 on {device}"
-    return dtype, f"probe: {verdict}; taken from {WORTH} times on"
+    if device.type == "cpu":
+        ratio = _ratio(device, small, probe or probe_matmul)
+        if ratio < WORTH:
+            return torch.float32, _told(small, ratio, f"in products on {device}")
+    ratio = _ratio(device, small, probe or functools.partial(probe_core, width=width))
+    return (small if ratio >= WORTH else torch.float32), _told(small, ratio, f"at width {width} on {device}")
 
 
 def probe_matmul(device: torch.device, dtype: torch.dtype) -> float:
     """Seconds for one (64, 256) x (256, 256) product: the best of a few runs, measured once per process."""
-    return _timed(str(device), dtype)
+    return _timed(str(device), dtype, None)
+
+
+def probe_core(device: torch.device, dtype: torch.dtype, width: int) -> float:
+    """Seconds that a layer of this hidden size multiplies for 32 tokens at once and then 8 one by one.
+
+    The layer is the two matrices of an MLP four times as wide. Measured once per process.
+    """
+    wide = min(width, _WIDEST) if device.type == "cpu" else width
+    return _timed(str(device), dtype, wide)
+
+
+def _ratio(device: torch.device, small: torch.dtype, probe: Probe) -> float:
+    full_s, small_s = probe(device, torch.float32), probe(device, small)
+    return full_s / small_s if small_s > 0 else 0.0
+
+
+def _told(small: torch.dtype, ratio: float, where: str) -> str:
+    said = f"{_name(small)} is {ratio:.2g} times as fast as float32 {where}"
+    return f"probe: {said}; taken from {WORTH} times on"
 
 
 @functools.cache
-def _timed(device: str, dtype: torch.dtype) -> float:
+def _timed(device: str, dtype: torch.dtype, width: int | None) -> float:
+    """The best of a few runs of one product, or of a layer of this width."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # on a busy machine, threads that wait for each other time the load, not the units
+    # On a busy machine, threads that wait for each other time the load, not the units.
+    torch.set_num_threads(1)
     try:
-        left = torch.ones(_ROWS, _WIDTH, device=device, dtype=dtype)
-        right = torch.ones(_WIDTH, _WIDTH, device=device, dtype=dtype)
-        once = functools.partial(_one_product, left, right)
-        once()  # the first run pays for kernels and caches
-        first = once()
-        return min([first, *(once() for _ in range(0 if first > 2e-3 else 6))])
+        make = functools.partial(torch.ones, device=device, dtype=dtype)
+        work = _product(make) if width is None else _layer(make, width)
+        _once(work)  # the first run pays for kernels and caches
+        first = _once(work)
+        return min([first, *(_once(work) for _ in range(1 if first > 2e-3 else 6))])
     except (RuntimeError, TypeError):
         return float("inf")
     finally:
         torch.set_num_threads(threads)
 
 
-def _one_product(left: torch.Tensor, right: torch.Tensor) -> float:
+Work = Callable[[], torch.Tensor]
+
+
+def _product(make: Callable[..., torch.Tensor]) -> Work:
+    left, right = make(_ROWS, _WIDTH), make(_WIDTH, _WIDTH)
+    return lambda: left @ right
+
+
+def _layer(make: Callable[..., torch.Tensor], width: int) -> Work:
+    rows, up, down = make(_PROMPT, width), make(width, 4 * width), make(4 * width, width)
+
+    def run() -> torch.Tensor:
+        out = (rows @ up) @ down
+        for _ in range(_ANSWER):
+            out = (rows[:1] @ up) @ down
+        return out
+
+    return run
+
+
+def _once(work: Work) -> float:
     start = time.perf_counter()
-    float((left @ right)[0, 0])  # reading a value waits for the device
+    float(work()[0, 0])  # reading a value waits for the device
     return time.perf_counter() - start
 
 

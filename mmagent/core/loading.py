@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from mmagent.core import decode, quantised, score
 from mmagent.core.assemble import Inputs, Row, assemble
@@ -105,15 +106,18 @@ class Core:
         """
         where = _checked_location(location)
         on = choose_device(device)
-        chosen, reason = choose_dtype(on, dtype)
         here = local_only or only_here(where)
         options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": here}
-        packed = quantised.options(load_in, on, chosen)
-        with quiet(), _explained(where):
+        with quiet(), _explained(where, here):
+            config = AutoConfig.from_pretrained(where, **options)
+            _demand_causal(where, config)
+            chosen, reason = choose_dtype(on, dtype, width=_width(config))
+            packed = quantised.options(load_in, on, chosen)
             demand_room(where, on, chosen, load_in)
             tokenizer = load_tokenizer(where, options)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 where,
+                config=config,
                 dtype=chosen,
                 use_safetensors=True,
                 output_loading_info=True,
@@ -312,19 +316,34 @@ def _checked_location(location: str | Path) -> str:
 
 
 @contextlib.contextmanager
-def _explained(where: str) -> Iterator[None]:
-    """Turn what loading raises into one line with what to do."""
+def _explained(where: str, here: bool) -> Iterator[None]:
+    """Turn what loading raises into one line with what to do; `here`: the hub is out of reach."""
     try:
         yield
     except SafetensorError as error:
         raise UserError(f"the weights of {where} are damaged ({_line(error)}): fetch them again.") from error
     except OSError as error:
+        if not Path(where).is_dir() and here:
+            raise UserError(
+                f"there is no core {where}: no such directory, nothing of that id in the hub's cache here, "
+                "and the hub cannot be reached. Give a directory, or go online."
+            ) from error
         raise UserError(f"no core could be loaded from {where}: {_line(error)}") from error
     except (ValueError, KeyError, ImportError, RuntimeError) as error:
         if "trust_remote_code" in str(error):
             advice = "pass --trust-remote-code (trust_remote_code=True) if you trust its author"
             raise UserError(f"{where} brings code of its own: {advice}.") from error
         raise UserError(f"{where} does not load as a causal language model: {_line(error)}") from error
+
+
+def _demand_causal(where: str, config: Any) -> None:
+    """Raise UserError for a model of a kind that writes no text, such as one that sees."""
+    own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not own_code:
+        raise UserError(
+            f"{where} holds a {config.model_type} model, which is no causal language model. A core is one, "
+            "such as Llama, GPT-2, Qwen, Gemma or Mistral; one that senses is an --encoder of mmagent train."
+        )
 
 
 def _demand_exact(where: str, report: Mapping[str, Any]) -> None:
@@ -352,6 +371,12 @@ def _max_positions(config: Any) -> int | None:
     return max_positions(lambda name: getattr(text, name, None))
 
 
+def _width(config: Any) -> int:
+    """The hidden size; the least that tells anything where the config does not have it by a usual name."""
+    text = config.get_text_config(decoder=True)
+    return max(64, int(getattr(text, "hidden_size", None) or 0))
+
+
 def _eos(model: Any, tokenizer: Any) -> frozenset[int]:
     """Ids that end a text, of the generation config, the config and the tokenizer together."""
     sources = (getattr(model, "generation_config", None), model.config, tokenizer)
@@ -363,5 +388,5 @@ def _eos(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def _line(error: object) -> str:
-    """The first line of an error, for a message of one line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """What an error says, in one line."""
+    return f"{' '.join(str(error).split()) or type(error).__name__:.300}"

@@ -63,7 +63,11 @@ def shown(n_bytes: float) -> str:
 def _weights_in(file: Path, dtype: torch.dtype, load_in: str | None) -> int:
     """Bytes of a file's tensors once they are loaded; only the file's head is read."""
     with file.open("rb") as stream:
-        head = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        said = stream.read(int.from_bytes(stream.read(8), "little"))
+    try:
+        head = json.loads(said)
+    except ValueError as error:
+        raise UserError(f"the weights in {file} are damaged: fetch them again.") from error
     total = 0.0
     for name, entry in head.items():
         if name != "__metadata__":

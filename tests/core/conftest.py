@@ -67,7 +67,6 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 FAMILIES = list(CONFIGS)
-STORIES = Path(__file__).parents[3] / "shared" / "models" / "stories260k"
 
 
 def build_tokenizer(bos: bool) -> transformers.PreTrainedTokenizerFast:
@@ -107,15 +106,16 @@ def save_family(name: str, directory: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def family_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def family_dir(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str], Path]:
     """Give the directory of a family's tiny model; 'stories260k' is a real one."""
     made: dict[str, Path] = {}
 
     def directory(name: str) -> Path:
         if name == "stories260k":
-            if not STORIES.is_dir():
-                pytest.skip(f"no real weights at {STORIES}")
-            return STORIES
+            models: Path = request.getfixturevalue("shared_models")
+            return models / name
         if name not in made:
             made[name] = save_family(name, tmp_path_factory.mktemp(name))
         return made[name]

@@ -12,6 +12,7 @@ import torch
 from mmagent import UserError
 from mmagent.core import Core, choose_device, choose_dtype, probe_matmul
 from mmagent.core import dtype as dtype_module
+from mmagent.core.dtype import probe_core
 
 CPU = torch.device("cpu")
 
@@ -20,10 +21,38 @@ def faked(full_s: float, small_s: float) -> Callable[[torch.device, torch.dtype]
     return lambda device, dtype: full_s if dtype is torch.float32 else small_s
 
 
+def faked_core(gains: dict[int, float]) -> Callable[[torch.device, torch.dtype, int], float]:
+    """A smaller dtype gains so much, by the width of the core."""
+    return lambda device, dtype, width: gains[width] if dtype is torch.float32 else 1.0
+
+
 def test_a_cpu_with_bf16_units_computes_in_bf16() -> None:
     dtype, reason = choose_dtype(CPU, probe=faked(full_s=4.5e-3, small_s=1e-3))
     assert dtype is torch.bfloat16
-    assert "4.5 times as fast as float32 on cpu" in reason
+    assert "4.5 times as fast as float32 at width 256 on cpu" in reason
+
+
+def test_what_a_core_of_this_width_gains_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units for bf16 are no gain in a narrow core, whose products of single rows wait for memory."""
+    gains = {256: 1.05, 1024: 1.9}
+    monkeypatch.setattr(dtype_module, "probe_matmul", faked(4.0, 1.0))
+    monkeypatch.setattr(dtype_module, "probe_core", faked_core(gains))
+    for width, expected in ((256, torch.float32), (1024, torch.bfloat16)):
+        dtype, reason = choose_dtype(CPU, width=width)
+        assert dtype is expected
+        assert f"{gains[width]:.2g} times as fast as float32 at width {width}" in reason
+
+
+def test_without_units_no_wide_layer_is_timed() -> None:
+    """A layer of 1,024 would take a second and more at 1 GFLOP/s."""
+
+    def probe(device: torch.device, dtype: torch.dtype, width: int) -> float:
+        raise AssertionError("a layer was timed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dtype_module, "probe_matmul", faked(1.0, 100.0))
+        patch.setattr(dtype_module, "probe_core", probe)
+        assert choose_dtype(CPU, width=1024)[0] is torch.float32
 
 
 @pytest.mark.parametrize("small_s", [120e-3, 1e-3, float("inf")])
@@ -42,6 +71,7 @@ def test_the_dtype_of_the_checkpoint_decides_nothing(
     assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
     for small_s, expected in ((100.0, torch.float32), (0.1, torch.bfloat16)):
         monkeypatch.setattr(dtype_module, "probe_matmul", faked(1.0, small_s))
+        monkeypatch.setattr(dtype_module, "probe_core", faked_core({64: 1.0 / small_s}))
         loaded = Core.load(tmp_path, device="cpu")
         assert loaded.dtype is expected
         assert "probe" in loaded.dtype_reason
@@ -77,6 +107,7 @@ def test_an_unusable_dtype_is_told(requested: str | torch.dtype, words: str) -> 
 def test_the_probe_times_a_product_and_leaves_the_threads_as_they_were() -> None:
     threads = torch.get_num_threads()
     assert 0 < probe_matmul(CPU, torch.float32) < 1
+    assert 0 < probe_core(CPU, torch.float32, 128) < probe_core(CPU, torch.float32, 512) < 10
     assert torch.get_num_threads() == threads
 
 

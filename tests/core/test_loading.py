@@ -99,7 +99,7 @@ def test_a_place_without_a_model_is_told(tmp_path: Path) -> None:
         load(tmp_path / "file")
     with pytest.raises(UserError, match="does not exist"):
         Core.load("./nowhere")
-    with pytest.raises(UserError, match="no core could be loaded from no-such-org/no-such-model"):
+    with pytest.raises(UserError, match="no core no-such-org/no-such-model: no such directory"):
         Core.load("no-such-org/no-such-model", device="cpu", dtype="float32", local_only=True)
 
 

@@ -45,7 +45,6 @@ from mmagent.modality import Features
 from mmagent_image.encoder import ImageEncoder
 from mmagent_image.reader import ImageReader
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 CPU, FLOAT = torch.device("cpu"), torch.float32
 SQUARE = {"height": 32, "width": 32}
 TOWER = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -367,22 +366,18 @@ def test_a_language_model_is_no_image_encoder(tmp_path: Path) -> None:
     assert "takes input_ids and not pictures" in refusal(tmp_path)
 
 
-def caltech_photos(labels: set[str]) -> list[tuple[str, Image.Image]]:
+def caltech_photos(data: Path, labels: set[str]) -> list[tuple[str, Image.Image]]:
     """Real photographs of the development set with their labels."""
     parquet = pytest.importorskip("pyarrow.parquet", reason="reading the photographs needs pyarrow")
-    file = SHARED / "data" / "caltech101" / "dev.parquet"
-    if not file.exists():
-        pytest.skip("the Caltech-101 photographs are not on this machine")
+    file = data / "caltech101" / "dev.parquet"
     rows = [row for row in parquet.read_table(file).to_pylist() if row["label"] in labels]
     return [(row["label"], ImageReader().load(BytesIO(row["image"]["bytes"]))) for row in rows]
 
 
-def test_a_real_mobilenet_on_real_photographs() -> None:
+def test_a_real_mobilenet_on_real_photographs(shared_data: Path, shared_models: Path) -> None:
     """Through its own classifier, our features name photographs as the whole model does."""
-    path = SHARED / "models" / "mobilenet_v2_1.0_224"
-    if not path.exists():
-        pytest.skip("the MobileNetV2 weights are not on this machine")
-    labels, photos = zip(*caltech_photos({"scorpion", "schooner", "hedgehog"}), strict=True)
+    path = shared_models / "mobilenet_v2_1.0_224"
+    labels, photos = zip(*caltech_photos(shared_data, {"scorpion", "schooner", "hedgehog"}), strict=True)
     encoder = open_encoder(path)
     before = checksum(encoder)
     found = encoder.encode(photos)
