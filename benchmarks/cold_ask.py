@@ -5,6 +5,7 @@ Both are started from nothing each time, about one picture; wall time, and the m
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from argparse import Namespace
@@ -27,11 +28,6 @@ from mmagent.plugins import load_plugins
 TIME_LIMIT, MEMORY_LIMIT = 1.25, 1.15
 QUESTION = "What is this?"  # as peer_ask.py has it
 PEER = Path(__file__).with_name("peer_ask.py")
-# Asked in processes of their own, since they import much.
-CHOICE = """
-from mmagent.core import choose_device, choose_dtype
-print(str(choose_dtype(choose_device("cpu"))[0]).removeprefix("torch."))
-"""
 DRAWING = "import sys; from benchmarks.pictures import draw; draw(sys.argv[1], 1)"
 
 
@@ -40,10 +36,10 @@ def measure(given: Namespace) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         picture = given.image or drawn(Path(folder) / "picture.png")
         place = find_bundle(given.bundle, load_plugins().bundles).resolve()
-        dtype = given.dtype or run([sys.executable, "-c", CHOICE]).result.strip()
         limit = ["--max-tokens", str(given.max_tokens), "--device", "cpu"]
         ours = [*mmagent(), "ask", QUESTION, "--image", picture, "--bundle", place, *limit]
         ours += ["--dtype", given.dtype] if given.dtype else []
+        dtype = given.dtype or json.loads(run([*ours, "--json"]).result)["dtype"]
         peer = [sys.executable, PEER, place, picture, dtype, str(given.max_tokens)]
         pairs = in_turns(lambda: run(ours), lambda: run(peer), given, usual=9)
     for a, b in zip(pairs.ours, pairs.peer, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from mmagent.answer import Answer
 from mmagent.asked import requests_asked
 from mmagent.compose import Composed, Composer, Options
 from mmagent.decoding import Decoder, Job, batches
-from mmagent.errors import UserError
+from mmagent.errors import UserError, did_you_mean
 from mmagent.request import Request, Shot, as_shot, sources_of
 from mmagent.senses import ENCODE_BATCH, Senses, demand_own_core
 from mmagent.shots import read_shots
@@ -32,6 +33,8 @@ __all__ = ["Agent", "Request", "Shot"]
 
 ShotsLike = str | Path | Sequence[Shot | Mapping[str, Any]]
 """A file or folder of shots, or shots one by one."""
+
+_OPTIONS = ("shots", "choices", *(option.name for option in fields(Options)), "on_text")
 
 
 class Agent:
@@ -154,6 +157,9 @@ class Agent:
 
         Raises UserError for what cannot be read, and for a modality that the bundle has no sense for.
         """
+        for name in media:
+            if name not in self.plugins.modalities and (near := did_you_mean(name, _OPTIONS)):
+                raise UserError(f"ask has no option {name!r}, and no plugin reads it.{near}")
         given = {name: sources_of(value) for name, value in media.items() if value is not None}
         request = Request(question, {k: v for k, v in given.items() if v}, self.shots(shots), choices)
         options = Options(memory, prompt, max_tokens, temperature, top_p, seed, context_shots)

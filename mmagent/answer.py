@@ -43,6 +43,8 @@ class Answer:
     """The shots that spoke loudest in the shot memory, loudest first."""
     memory_weight: float | None = None
     """The memory's weight against the core on the first token, 0 to 1; None when there was no memory."""
+    dtype: str = "float32"
+    """In which numbers the core computed: `float32`, `bfloat16`, `4bit in bfloat16`."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per stage: encode, prompt, decode."""
 

@@ -212,7 +212,7 @@ def find_bundle(
     word = str(name_or_path)
     if word in sources:
         return sources[word].directory()
-    path = Path(name_or_path)
+    path = Path(word)
     if path.name == MANIFEST and path.is_file():
         return path.parent
     if (path / MANIFEST).is_file():

@@ -39,6 +39,21 @@ class Options:
     seed: int = 0
     context_shots: int | None = None
 
+    def demand_kinds(self) -> None:
+        """Raise UserError where an option is of another kind than it must be, such as memory="off"."""
+        for name, kinds, told in (
+            ("memory", bool, "True or False"),
+            ("prompt", str | Path | None, "a template's name or file"),
+            ("max_tokens", int, "a whole number"),
+            ("temperature", int | float, "a number"),
+            ("top_p", int | float, "a number"),
+            ("seed", int, "a whole number"),
+            ("context_shots", int | None, "a whole number or None"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or (kinds is not bool and isinstance(value, bool)):
+                raise UserError(f"{name} is {value!r:.60}; it must be {told}.")
+
 
 @dataclass(frozen=True, eq=False)
 class Composed:
@@ -74,6 +89,7 @@ class Composer:
         """Raise UserError for options that no question could be answered with."""
         from mmagent.core.decode import Sampling
 
+        options.demand_kinds()
         Sampling(options.temperature, options.top_p, options.seed)
         if options.max_tokens < 1:
             raise UserError(f"max_tokens is {options.max_tokens}: an answer takes at least 1.")

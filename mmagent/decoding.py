@@ -151,6 +151,7 @@ class Decoder:
             shots_in_context=composed.n_shots,
             shots=vote.explain() if vote else [],
             memory_weight=vote.weight if vote else None,
+            dtype=self._core.numbers,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,6 +161,8 @@ class _Entries:
                 "Upgrade mmagent, or write the bundle again with this one."
             )
         calibration = self.raw.get("calibration")
+        prompts = self.part("prompts") if "prompts" in self.raw else _Entries({}, self.where)
+        prompts.take("max_shots", int, 0)
         return Manifest(
             name=self.take("name", str),
             version=self.take("version", str, ""),
@@ -168,7 +171,7 @@ class _Entries:
             core_adapter=self.part("core").adapter_entry(),
             senses={name: entry.sense(directory, name) for name, entry in self.parts("senses").items()},
             prompts=self.take("prompts", dict, {}),
-            calibration=None if calibration is None else self.take("calibration", dict),
+            calibration=None if calibration is None else self.part("calibration").calibration(),
             scores=self.take("scores", dict, {}),
             licence=self.take("licence", str, ""),
             files=self.listed("files"),
@@ -177,6 +180,15 @@ class _Entries:
                 for place in self.parts("outside")
             },
         )
+
+    def calibration(self) -> dict[str, Any]:
+        """Scale and bias, and those of kinds of answers, each a number."""
+        for key, value in self.raw.items():
+            if isinstance(value, dict):
+                self.part(key).calibration()
+            elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise UserError(f'{self.where}: "{key}" is {value!r:.40}; it must be a number.')
+        return dict(self.raw)
 
     def listed(self, key: str) -> dict[str, Listed]:
         """The files under `key`, by name."""

@@ -255,16 +255,24 @@ def _run(name: str, source: str, variables: Mapping[str, Any]) -> Any:
 @contextlib.contextmanager
 def _explained(name: str) -> Iterator[None]:
     """Turn what Jinja raises into one line that names the template."""
-    from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
+    from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 
     try:
         yield
     except TemplateSyntaxError as error:
-        raise UserError(f"{name}, line {error.lineno}: {error.message}.") from error
+        raise UserError(f"{name}, line {error.lineno}: {_ended(error.message or 'no template')}") from error
     except UndefinedError as error:
-        raise UserError(f"{name}: {error.message}") from error
+        raise UserError(f"{name}: {_ended(error.message or 'a name is unknown')}") from error
+    except TemplateNotFound as error:
+        names = ", ".join(f"{one}.jinja" for one in template_names())
+        raise UserError(f"{name} includes {error.name}. What can be included: {names}.") from error
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise UserError(f"{name} cannot be rendered: {error}.") from error
+        raise UserError(f"{name} cannot be rendered: {_ended(str(error))}") from error
+
+
+def _ended(sentence: str) -> str:
+    """A sentence with one full stop."""
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
 @lru_cache(maxsize=64)
@@ -300,6 +308,11 @@ def _environment() -> Environment:
 
         @property
         def _undefined_message(self) -> str:
+            if isinstance(self._undefined_obj, _Group) and isinstance(self._undefined_name, int):
+                count = len(self._undefined_obj)
+                return (
+                    f"input {self._undefined_name} of a modality is not there; {count} came, counted from 0"
+                )
             if not isinstance(self._undefined_obj, _ShotView | _Item):
                 return str(super()._undefined_message)
             kind, known = _attributes(self._undefined_obj)

@@ -162,7 +162,7 @@ def _requested(device: torch.device, requested: str | torch.dtype) -> torch.dtyp
     if isinstance(requested, torch.dtype):
         dtype = requested
     else:
-        name = requested.removeprefix("torch.")
+        name = str(requested).removeprefix("torch.")
         if name not in _DTYPES:
             there = "auto, float32, bfloat16, float16"
             raise UserError(

@@ -132,6 +132,12 @@ def test_a_memory_tensor_that_is_not_there(kitchen: Path) -> None:
         (lambda m: m["files"].pop("image/adapter.safetensors"), "lists no checksum for it"),
         (lambda m: m["files"].pop("image/memory.safetensors"), "lists no checksum for it"),
         (lambda m: m.update(calibration=[1]), '"calibration" is [1]'),
+        (lambda m: m.update(calibration={"scale": "a"}), "\"scale\" is 'a'; it must be a number"),
+        (lambda m: m.update(calibration={"vqa": {"bias": None}}), '"bias" is None; it must be a number'),
+        (
+            lambda m: m.update(prompts={"max_shots": "many"}),
+            "\"max_shots\" is 'many'; it must be a JSON integer",
+        ),
     ],
 )
 def test_a_manifest_that_is_wrong(kitchen: Path, change: Any, said: str) -> None:

@@ -139,6 +139,9 @@ def test_a_users_own_template(tmp_path: Path) -> None:
         ("{{ question.__class__ }}{{ image }}", "unsafe"),
         ("{% include '/etc/hostname' %}{{ image }}", "/etc/hostname"),
         ("{{ question / 2 }}{{ image }}", "cannot be rendered"),
+        ("{{ image[5] }}", "input 5 of a modality is not there; 1 came"),
+        ("{% include 'nope.jinja' %}{{ image }}", "includes nope.jinja. What can be included: caption.jinja"),
+        ("{{ question | foo }}{{ image }}", "No filter named 'foo'."),
     ],
 )
 def test_a_wrong_template_says_so_in_one_line(tmp_path: Path, text: str, says: str) -> None:
@@ -146,6 +149,7 @@ def test_a_wrong_template_says_so_in_one_line(tmp_path: Path, text: str, says: s
         render(mine(tmp_path, text), question="what?", media=[("image", "{Q}")])
     assert says in str(caught.value)
     assert "mine.jinja" in str(caught.value)
+    assert ".." not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
