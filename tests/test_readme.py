@@ -26,6 +26,24 @@ def commands(program: str) -> list[list[str]]:
     return [shlex.split(line) for line in lines if line.startswith(program)]
 
 
+def spans(program: str) -> list[list[str]]:
+    """Commands that stand in running text, each once."""
+    prose = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
+    found = dict.fromkeys(" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose))
+    return [shlex.split(span) for span in found if span.startswith(program)]
+
+
+def scripts() -> list[list[str]]:
+    """Every script that the README has run: in blocks, in running text, and in the table of the senses."""
+    table = [["python", f"examples/senses/{words[0]}", *words[1:]] for words in spans("") if is_script(words)]
+    return commands("python examples") + spans("python examples") + table
+
+
+def is_script(words: list[str]) -> bool:
+    """Whether a span names a script of examples/senses, as the table of the senses does."""
+    return (ROOT / "examples" / "senses" / words[0]).is_file()
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that looks like the checkout to a command, and may be written to."""
@@ -75,7 +93,19 @@ def test_the_plugin_of_the_readme_registers(monkeypatch: pytest.MonkeyPatch) -> 
     assert registered[0].name == "thermal"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("words", commands("python examples"), ids=lambda c: c[1])
+@pytest.mark.parametrize("words", spans("mmagent "), ids=lambda c: " ".join(c[1:6]))
+def test_a_command_in_the_text_of_the_readme_is_there(words: list[str]) -> None:
+    bare = [word for word in words[1:] if not word.startswith("-") and word.islower()]
+    names = bare[:2] if bare[0] in ("bundles", "plugins", "data") else bare[:1]
+    call = [sys.executable, "-m", "mmagent_cli", *names, "--help"]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"mmagent {' '.join(names)}" in done.stdout
+    for option in (word for word in words if word.startswith("--")):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize("words", scripts(), ids=lambda c: " ".join(c[1:]))
 def test_a_script_of_the_readme_knows_its_options(words: list[str]) -> None:
     pytest.importorskip("pyarrow", reason="the recipe reads Parquet: pip install -e '.[train]'")
     call = [sys.executable, str(ROOT / words[1]), "--help"]
