@@ -1,9 +1,9 @@
 """Many questions from a file: one row in, one row out, in order, and never half a file.
 
-Rows are answered a window at a time. Answers go to a file beside the output (``answers.jsonl.partial``),
-which takes the output's name when the last row is done. With `resume` the complete windows found there are
-kept; because windows begin at the same rows every time, an interrupted and resumed run writes the very bytes
-of an uninterrupted one.
+Rows are answered a window at a time. Answers go to a file beside the output (``answers.jsonl.partial``; beside
+what the output leads to, where it is a link), which takes the output's name when the last row is done. With
+`resume` the complete windows found there are kept; because windows begin at the same rows every time, an
+interrupted and resumed run writes the very bytes of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmagent.answer import Answer
 from mmagent.errors import UserError
+from mmagent.files import landing
 from mmagent.request import Request, Shot, request_from_row
 from mmagent.rows import Row, json_rows, text_lines
 
@@ -91,11 +92,11 @@ def run_batch(
     start = time.perf_counter()
     source, target = Path(rows_path), Path(out_path)
     total = _count(source)
-    _demand_writable(source, target)
+    place = _demand_writable(source, target)
     common = agent.shots(shots)
-    partial = target.with_name(target.name + ".partial")
+    partial = place.with_name(place.name + ".partial")
     window = max(1, batch_size) * WINDOW
-    output = _kept(source, target, partial, window, total) if resume else _Output(partial)
+    output = _kept(source, place, partial, window, total) if resume else _Output(partial)
     resumed = output.rows
     try:
         with _continued(output, partial) as handle:
@@ -110,7 +111,7 @@ def run_batch(
     finally:
         if total and not output.rows:
             partial.unlink(missing_ok=True)  # nothing was answered: leave nothing behind
-    partial.replace(target)
+    partial.replace(place)
     return BatchReport(total, output.errors, resumed, time.perf_counter() - start, target)
 
 
@@ -184,15 +185,21 @@ def _count(source: Path) -> int:
         ) from error
 
 
-def _demand_writable(source: Path, target: Path) -> None:
+def _demand_writable(source: Path, target: Path) -> Path:
+    """Where the answers land, links followed. Raises UserError where no file of answers can be written."""
     if target.is_dir():
         raise UserError(f"cannot write the answers to {target}: it is a directory. Give a file name.")
-    if not target.parent.is_dir():
-        raise UserError(f"cannot write the answers to {target}: there is no directory {target.parent}.")
-    if target.exists() and target.resolve() == source.resolve():
+    try:
+        place = landing(target)
+    except UserError as error:
+        raise UserError(f"cannot write the answers: {error}") from error
+    if not place.parent.is_dir():
+        raise UserError(f"cannot write the answers to {target}: there is no directory {place.parent}.")
+    if place.exists() and place == source.resolve():
         raise UserError(f"the answers would overwrite the questions in {source}. Give another --out.")
-    if not os.access(target.parent, os.W_OK):
-        raise UserError(f"cannot write the answers to {target}: {target.parent} is not writable.")
+    if not os.access(place.parent, os.W_OK):
+        raise UserError(f"cannot write the answers to {target}: {place.parent} is not writable.")
+    return place
 
 
 def _kept(source: Path, target: Path, partial: Path, window: int, total: int) -> _Output:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -163,12 +164,41 @@ def test_half_a_surrogate_passes_through(agent: Agent, tmp_path: Path) -> None:
     assert read(tmp_path / "out.jsonl")[0]["odd"] == "\ud800"
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing yet"])
+def test_a_link_is_written_through(agent: Agent, tmp_path: Path, there: bool) -> None:
+    rows, link, target = tmp_path / "rows.jsonl", tmp_path / "out.jsonl", tmp_path / "elsewhere" / "kept.jsonl"
+    rows.write_text('{"question": "can a frog fly?"}\n', encoding="utf-8")
+    target.parent.mkdir()
+    if there:
+        target.write_text("older answers\n", encoding="utf-8")
+    link.symlink_to(target)
+    run_batch(agent, rows, link, **QUICK)
+    assert link.readlink() == target
+    assert "answer" in read(target)[0]
+    assert [path.name for path in target.parent.iterdir()] == ["kept.jsonl"]
+    assert run_batch(agent, rows, link, resume=True, **QUICK).resumed == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a thing of Unix")
+def test_a_pipe_or_device_is_left_as_it_is(agent: Agent, rows: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for name, says in (("pipe", "is a pipe"), ("link", "is a pipe"), ("circle", "cannot be written")):
+        with pytest.raises(UserError, match=f"cannot write the answers: .*{name} {says}"):
+            run_batch(agent, rows, tmp_path / name, **QUICK)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
 def wrong_calls(tmp_path: Path, rows: Path) -> Iterator[tuple[Path, Path, dict[str, Any], str]]:
     yield tmp_path / "none.jsonl", tmp_path / "out.jsonl", {}, "no such file"
     yield tmp_path, tmp_path / "out.jsonl", {}, "directory"
     yield rows, tmp_path / "no/out.jsonl", {}, "there is no directory"
     yield rows, tmp_path, {}, "it is a directory"
     yield rows, rows, {}, "would overwrite"
+    yield rows, Path("-"), {}, "'-' is no file"
     yield rows, tmp_path / "out.jsonl", {"prompt": "vqq"}, "Did you mean 'vqa'"
     yield rows, tmp_path / "out.jsonl", {"temperature": -1.0}, "temperature"
     yield rows, tmp_path / "out.jsonl", {"shots": tmp_path / "none"}, "cannot read the shots"

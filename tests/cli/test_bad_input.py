@@ -114,6 +114,17 @@ def out_nowhere(here):
     return ["--batch", "rows.jsonl", "--out", "no/such/folder/out.jsonl"]
 
 
+def out_to_stdout(here):
+    (here / "rows.jsonl").write_text('{"question": "hi"}\n')
+    return ["--batch", "rows.jsonl", "--out", "-"]
+
+
+def out_a_pipe(here):
+    (here / "rows.jsonl").write_text('{"question": "hi"}\n')
+    os.mkfifo(here / "pipe")
+    return ["--batch", "rows.jsonl", "--out", "pipe"]
+
+
 def prompt_nowhere(here):
     return ["hi", "--prompt", "nowhere.jinja"]
 
@@ -146,6 +157,8 @@ CASES = {
     "shots malformed": (shots_malformed, ["shots.jsonl, line 2"]),
     "rows nowhere": (rows_nowhere, ["nowhere.jsonl"]),
     "out in no folder": (out_nowhere, ["no/such/folder"]),
+    "out to stdout": (out_to_stdout, ["cannot write the answers", "'-' is no file", "Name a file"]),
+    "out a pipe": (out_a_pipe, ["cannot write the answers", "pipe is a pipe", "Name a file"]),
     "prompt nowhere": (prompt_nowhere, ["nowhere.jinja", "caption"]),
     "core nowhere": (core_nowhere, ["nowhere"]),
     "nothing asked": (plain(), ["nothing to ask about", "--image"]),

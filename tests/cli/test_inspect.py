@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -55,6 +56,14 @@ def test_a_picture_is_drawn(inspect, pictures, tmp_path):
     assert (255, 0, 0) in {colour for _, colour in one.convert("RGB").getcolors(1 << 24)}
     inspect(pictures / "red.png", pictures / "blue.png", "--picture", target)
     assert Image.open(target).height == 2 * one.height
+
+
+def test_a_picture_takes_no_pipes_place(inspect, pictures, tmp_path):
+    os.mkfifo(tmp_path / "seen.png")
+    done = inspect(pictures / "red.png", "--picture", tmp_path / "seen.png")
+    assert (done.code, done.out) == (2, "")
+    assert "seen.png is a pipe" in done.err
+    assert (tmp_path / "seen.png").is_fifo()
 
 
 def test_a_page_holds_the_profile_and_escapes_names(inspect, pictures, tmp_path):
