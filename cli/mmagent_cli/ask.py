@@ -150,14 +150,10 @@ def _check_batch(options: AskOptions) -> None:
 
 def parse_choices(text: str) -> list[str]:
     """``red,blue`` as a list; a choice with a comma in it stands in double quotes. Raises `UserError`."""
-    choices = [choice.strip() for choice in next(csv.reader([text], skipinitialspace=True), [])]
-    if len(choices) < 2 or not all(choices):
-        raise UserError(
-            f"--choices {text!r} names fewer than two answers. Write them like this: --choices red,blue."
-        )
-    if len(set(choices)) < len(choices):
-        raise UserError(f"--choices {text!r} names an answer twice. Each can stand once.")
-    return choices
+    from mmagent.request import check_choices
+
+    found = next(csv.reader([text], skipinitialspace=True), [])
+    return list(check_choices(found, f"--choices {text!r}"))
 
 
 def _shots(options: AskOptions, plugins: Plugins) -> list[Any]:

@@ -157,6 +157,24 @@ def test_shots_for_every_row_stand_beside_its_own(
     assert (made[1]["answer"], made[4]["answer"]) == ("wug", "dax")
 
 
+def test_text_that_cannot_be_written_spoils_its_row_alone(agent: Agent, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    odd = [
+        {"question": "what is \ud800?"},
+        {"question": "which?", "choices": ["red", "\udcff"]},
+        {"question": "what?", "shots": [{"question": "that?", "answer": "a \ud800"}]},
+        {"question": "what?", "shots": [{"question": "\ud800?", "answer": "dax"}]},
+        {"question": "can a frog fly?"},
+    ]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in odd), encoding="utf-8")
+    report = run_batch(agent, rows, tmp_path / "out.jsonl", **QUICK)
+    made = read(tmp_path / "out.jsonl")
+    assert report.errors == 4
+    for row, what in zip(made, ("the question", "a choice", "the answer of a shot", "the question of a shot"), strict=False):
+        assert row["error"].startswith(f"{what} is no text: it holds '\\ud")
+    assert "answer" in made[4]
+
+
 def test_half_a_surrogate_passes_through(agent: Agent, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"question": "what?", "odd": "\\ud800"}\n', encoding="utf-8")

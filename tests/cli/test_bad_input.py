@@ -176,6 +176,14 @@ CASES = {
     "shot with an unknown key": (plain("hi", "--shot", "imge=red.png,answer=x"), ["'imge'", "image"]),
     "shot nowhere": (plain("hi", "--shot", "image=re.png,answer=x"), ["re.png"]),
     "one choice": (plain("hi", "--choices", "red"), ["--choices 'red'", "--choices red,blue"]),
+    "an empty choice": (
+        plain("hi", "--choices", "cat,,dog"),
+        ["--choices 'cat,,dog' has an empty choice, number 2", "--choices red,blue"],
+    ),
+    "a choice twice": (plain("hi", "--choices", "a,b,a"), ["--choices 'a,b,a'", "'a' is given twice"]),
+    "half a character": (plain("What is \udcff?"), ["the question is no text", "UTF-8"]),
+    "half a character among choices": (plain("hi", "--choices", "a,\udcff"), ["a choice is no text"]),
+    "half a character in a shot": (plain("hi", "--shot", "question=x,answer=\udcff"), ["answer of a shot"]),
     "out without batch": (plain("hi", "--out", "out.jsonl"), ["--out belongs to --batch"]),
     "stdin twice": (plain("--image", "-", "--image", "-"), ["stdin can be read once"]),
 }
