@@ -55,7 +55,7 @@ def test_a_bad_row_becomes_an_error_and_the_rest_goes_on(batch, rows, tmp_path):
         file.write('{"image": "nowhere.png", "id": 8}\n{"image": broken\n{"question": "last?"}\n')
     done = batch(rows, "--out", tmp_path / "out.jsonl")
     assert done.code == 1
-    assert "2" in done.err
+    assert '2 of them with an "error" in place of an answer' in done.err
     found = read(tmp_path / "out.jsonl")
     assert ["error" in row for row in found] == [False, False, False, False, True, True, False]
     assert found[4]["id"] == 8
@@ -91,6 +91,7 @@ def test_shots_of_the_command_serve_every_row(batch, rows, pictures, tmp_path):
         (["--out", "x", "--image", "red.png"], "--image"),
         (["--out", "x", "a question"], "question"),
         (["--out", "x", "--choices", "a,b"], "--choices"),
+        (["--out", "x", "--json"], "--json"),
     ],
 )
 def test_what_cannot_go_with_batch(batch, rows, tmp_path, monkeypatch, more, words):
