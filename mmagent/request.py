@@ -72,9 +72,9 @@ class Request:
 
 
 def check_choices(choices: Sequence[str], said: str | None = None) -> tuple[str, ...]:
-    """Two answers or more to choose among, blanks put right. `said`: the option they came with, to call it by.
+    """Two answers or more to choose among, blanks put right; text is split at commas.
 
-    Text is split at commas. Raises UserError.
+    `said`: the option and its text, where they came with one. Raises UserError.
     """
     if isinstance(choices, str):
         choices = choices.split(",")

@@ -90,7 +90,7 @@ def check(
 
     state: State = context.find_root().obj
     columns = parse_columns([*(column or ()), *([f"split={split_column}"] if split_column else [])])
-    wanted = bundle or (None if quick else DEFAULT_BUNDLE)
+    wanted = bundle if bundle is not None or quick else DEFAULT_BUNDLE
     if wanted is not None:
         _demand(wanted, state)
     with progress.patience("reading"):

@@ -97,7 +97,9 @@ def inspect(
 
 def _whose(bundle: str | None, state: State) -> str | None:
     """The bundle that is asked; nobody where none was named and the usual one is not installed."""
-    return bundle or (DEFAULT_BUNDLE if DEFAULT_BUNDLE in state.plugins.bundles else None)
+    if bundle is not None:
+        return bundle
+    return DEFAULT_BUNDLE if DEFAULT_BUNDLE in state.plugins.bundles else None
 
 
 def _inspected(file: str, modality: str | None, bundle: str | None, state: State) -> Inspection:

@@ -66,6 +66,12 @@ def test_reads_a_picture_from_stdin(ask, pictures, monkeypatch):
     assert ask("what is this?", "--image", "-") == expected
 
 
+def test_a_shot_may_come_from_stdin(ask, pictures, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((pictures / "red.png").read_bytes())))
+    shots = ["--shot", "image=-,answer=dax", "--shot", f"image={pictures / 'blue.png'},answer=wug"]
+    assert ask("what is this?", "--image", pictures / "red.png", *shots) == (0, "dax\n", "")
+
+
 def test_choices_are_scored(ask, pictures):
     done = ask("colour?", "--image", pictures / "red.png", "--choices", "red,blue", "--json")
     answer = json.loads(done.out)

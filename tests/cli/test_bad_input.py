@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -163,6 +164,8 @@ CASES = {
     "core nowhere": (core_nowhere, ["nowhere"]),
     "nothing asked": (plain(), ["nothing to ask about", "--image"]),
     "a file in place of the question": (plain("red.png"), ["red.png is a file", "--image red.png"]),
+    "no bundle's name": (plain("hi", "--bundle", ""), ["name of the bundle is empty", "tiny (embedded)"]),
+    "no core's name": (plain("hi", "--core", ""), ["--core is empty", "the bundle's own"]),
     "unknown option": (plain("--imge", "red.png"), ["--imge", "--image", "mmagent ask --help"]),
     "unknown memory": (plain("hi", "--memory", "maybe"), ["'--memory'", "'maybe'", "'on', 'off'"]),
     "unknown device": (plain("hi", "--device", "gpu7"), ["'gpu7'", "cpu"]),
@@ -186,6 +189,14 @@ CASES = {
     "half a character in a shot": (plain("hi", "--shot", "question=x,answer=\udcff"), ["answer of a shot"]),
     "out without batch": (plain("hi", "--out", "out.jsonl"), ["--out belongs to --batch"]),
     "stdin twice": (plain("--image", "-", "--image", "-"), ["stdin can be read once"]),
+    "stdin twice, once in a shot": (
+        plain("--image", "-", "--shot", "image=-,answer=dax"),
+        ["stdin can be read once", "2 times"],
+    ),
+    "stdin for rows and a shot": (
+        plain("--batch", "-", "--out", "out.jsonl", "--shot", "image=-,answer=dax"),
+        ["stdin can be read once"],
+    ),
 }
 
 
@@ -254,6 +265,15 @@ def test_out_of_memory(call, here, monkeypatch, batch):
     assert (done.code, done.out) == (1, "")
     assert done.err == f"mmagent: {failure.OUT_OF_MEMORY}.\n"
     assert files(here) == before
+
+
+@pytest.mark.parametrize("source", ["--image=-", "--shot=image=-,answer=dax", "--table=-", "--audio=-"])
+def test_a_closed_stdin_is_told(call, here, monkeypatch, source):
+    monkeypatch.setattr(sys, "stdin", None)
+    done = ask(call, ["what is this?", source])
+    assert (done.code, done.out) == (2, "")
+    assert "standard input is closed" in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_a_malformed_row_is_told_in_its_place(call, here):
