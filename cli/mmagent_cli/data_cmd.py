@@ -12,7 +12,7 @@ import typer
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent_cli import failure, progress
-from mmagent_cli.bundles import complete_bundle
+from mmagent_cli.completing import complete_bundle
 from mmagent_cli.state import State
 
 if TYPE_CHECKING:
