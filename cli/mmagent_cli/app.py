@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -46,6 +47,8 @@ def app() -> None:
     """Run the command with the arguments of this process, and leave with its exit code."""
     if sys.stderr is None:  # closed by who started it
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text; so they stay valid JSON
+        sys.stdout.reconfigure(errors="backslashreplace")
     if "RANK" not in os.environ:  # a launcher ends its processes as it likes
         signal.signal(signal.SIGTERM, _terminated)
     code = main(sys.argv[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -34,6 +35,17 @@ def test_json_is_an_object_for_each_file(inspect, pictures):
     assert red["tokens"]["soft_tokens"] == 2
     assert green["aspects"]["structure"]["file format"] == "JPEG"
     assert green["bytes"] == (pictures / "green.jpg").stat().st_size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file name is text")
+def test_a_file_name_that_is_no_text_is_told(pictures, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/\xff.png"
+    shutil.copy(pictures / "red.png", odd)
+    command = [sys.executable, "-m", "mmagent_cli", "inspect", odd, "--json"]
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, env=env)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert os.fsencode(json.loads(done.stdout)["source"]) == odd
 
 
 def test_a_bad_file_spoils_no_other(inspect, pictures, tmp_path):
