@@ -96,6 +96,10 @@ class Agent:
         from mmagent.bundle import Bundle, find_bundle
         from mmagent.plugins import load_plugins
 
+        if core is not None and not str(core).strip():
+            raise UserError(
+                "the name of the core is empty. Name a directory or a hub id, or none for the bundle's own."
+            )
         plugins = plugins or load_plugins()
         opened = Bundle.open(find_bundle(bundle, plugins.bundles))
         if core is not None and opened.core_adapter is not None:
@@ -103,7 +107,7 @@ class Agent:
         from mmagent.core import Core
 
         loaded = Core.load(
-            core or opened.core,
+            opened.core if core is None else core,
             device=device,
             dtype=dtype,
             load_in=load_in,

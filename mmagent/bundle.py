@@ -212,6 +212,8 @@ def find_bundle(
     word = str(name_or_path)
     if word in sources:
         return sources[word].directory()
+    if not word.strip():
+        raise UserError(f"the name of the bundle is empty. {_there_are(sources, _bundles_in(Path(here)))}")
     path = Path(word)
     if path.name == MANIFEST and path.is_file():
         return path.parent

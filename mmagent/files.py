@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -189,10 +190,10 @@ def staged(target: Path, *, marker: str, replace: bool) -> Iterator[Path]:
 def staged_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
     """A file to write that becomes `target` when the block ends well, and vanishes when it does not.
 
-    An existing target is refused unless `replace` is given. Raises `UserError`, also where the disk refuses.
+    An existing target is refused unless `replace` is given. Raises `UserError`, also where the disk refuses,
+    and for what `landing` refuses.
     """
-    if target.is_dir():
-        raise UserError(f"{target} is a directory; a file is written there. Choose another name.")
+    target = landing(target)
     if target.exists() and not replace:
         raise UserError(f"{target} exists already. Choose another name, or replace it on purpose.")
     try:
@@ -210,6 +211,26 @@ def staged_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
         raise UserError(
             f"{target} cannot be written: {error}. Choose another place or free some space."
         ) from error
+
+
+def landing(target: Path) -> Path:
+    """Where a file lands that is written under this name: what its links lead to, which is there or can be.
+
+    Raises `UserError` for what no file can take the place of: a directory, a pipe, a device, and "-".
+    """
+    if str(target) == "-":
+        raise UserError("'-' is no file, and what is written here is one, whole or not at all. Name a file.")
+    try:
+        place = target.resolve()
+        mode = place.stat().st_mode if os.path.lexists(place) else stat.S_IFREG
+    except (OSError, RuntimeError) as error:  # links in a circle, a folder that may not be looked into
+        raise UserError(f"{target} cannot be written: {error}. Choose another name.") from error
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{target} is a directory; a file is written there. Choose another name.")
+    if not stat.S_ISREG(mode):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise UserError(f"{target} is {kind}, which a file would take the place of. Name a file.")
+    return place
 
 
 def _refuse(target: Path, marker: str, replace: bool) -> None:

@@ -6,11 +6,11 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["MAX_BYTES", "read_bytes", "read_file", "what_there_is"]
+__all__ = ["MAX_BYTES", "read_bytes", "read_file", "stdin", "what_there_is"]
 
 MAX_BYTES = 1 << 30  # a file of more than 1 GiB is not read into memory
 
@@ -24,7 +24,7 @@ def read_bytes(source: object, what: str, *, most: int = MAX_BYTES) -> tuple[byt
     if isinstance(source, bytes | bytearray | memoryview):
         data, name = bytes(source), "the data"
     elif isinstance(source, str) and source == "-":
-        data, name = sys.stdin.buffer.read(most + 1), "standard input"
+        data, name = stdin().read(most + 1), "standard input"
     elif isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         data = read_file(name, what, most=most)
@@ -40,6 +40,13 @@ def read_bytes(source: object, what: str, *, most: int = MAX_BYTES) -> tuple[byt
     if len(data) > most:
         raise UserError(f"{name} has more than {_size(most)}, too much for {what}. Cut it into pieces first.")
     return data, name
+
+
+def stdin() -> BinaryIO:
+    """Standard input, to read bytes from. Raises `UserError` where it is closed."""
+    if sys.stdin is None or sys.stdin.closed:
+        raise UserError("standard input is closed, so there is nothing to read at '-'. Give a file.")
+    return sys.stdin.buffer
 
 
 def read_file(name: str, what: str, *, most: int = MAX_BYTES) -> bytes:

@@ -10,7 +10,18 @@ from typing import Any
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["Media", "Request", "Shot", "as_shot", "in_order", "parse_shot", "request_from_row", "sources_of"]
+__all__ = [
+    "Media",
+    "Request",
+    "Shot",
+    "as_shot",
+    "check_choices",
+    "demand_whole",
+    "in_order",
+    "parse_shot",
+    "request_from_row",
+    "sources_of",
+]
 
 Media = Mapping[str, Sequence[object]]
 """Sources by modality, such as ``{"image": ["a.png", "b.png"]}``; each is whatever the modality reads."""
@@ -33,6 +44,8 @@ class Shot:
         answer = " ".join(str(self.answer).split())
         if not answer:
             raise UserError(f"a shot{f' ({self.source})' if self.source else ''} has an empty answer.")
+        demand_whole(answer, "the answer of a shot")
+        demand_whole(self.question or "", "the question of a shot")
         object.__setattr__(self, "answer", answer)
         object.__setattr__(self, "source", self.source or _files(self.media))
         object.__setattr__(self, "question", " ".join((self.question or "").split()) or None)
@@ -43,7 +56,7 @@ class Request:
     """One question with its media, shots and choices.
 
     question  None: describe what was given
-    choices   None: the answer is generated; otherwise the likeliest of these is the answer
+    choices   None: the answer is generated; otherwise the likeliest of these, two or more, is the answer
     """
 
     question: str | None = None
@@ -52,9 +65,33 @@ class Request:
     choices: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        demand_whole(self.question or "", "the question")
         object.__setattr__(self, "question", (self.question or "").strip() or None)
         if self.choices is not None:
-            object.__setattr__(self, "choices", _checked_choices(self.choices))
+            object.__setattr__(self, "choices", check_choices(self.choices))
+
+
+def check_choices(choices: Sequence[str], said: str | None = None) -> tuple[str, ...]:
+    """Two answers or more to choose among, blanks put right; text is split at commas.
+
+    `said`: the option and its text, where they came with one. Raises UserError.
+    """
+    if isinstance(choices, str):
+        choices = choices.split(",")
+    cleaned = [" ".join(str(choice).split()) for choice in choices]
+    given = said or f"choices {list(choices)!r:.60}"
+    example = f"{said.split()[0]} red,blue" if said else '["red", "blue"]'
+    write = f"Give two or more, none of them empty: {example}."
+    if len(cleaned) > 1 and not all(cleaned):
+        raise UserError(f"{given} has an empty choice, number {cleaned.index('') + 1}. {write}")
+    if len(cleaned) < 2:
+        raise UserError(f"{given} names fewer than two answers. {write}")
+    for choice in cleaned:
+        demand_whole(choice, "a choice")
+    twice = sorted({choice for choice in cleaned if cleaned.count(choice) > 1})
+    if twice:
+        raise UserError(f"{f'{said}: ' if said else ''}the choice {twice[0]!r} is given twice.")
+    return tuple(cleaned)
 
 
 def in_order(media: Media) -> list[tuple[str, object]]:
@@ -101,11 +138,13 @@ def parse_shot(text: str, modalities: Collection[str]) -> dict[str, Any]:
     known = [*modalities, "question", "answer"]
     keys = "|".join(map(re.escape, known))
     pieces = re.split(rf"(?:^|,)\s*({keys})\s*=", text)
+    named = next((key for key in pieces[1::2] if key in modalities), None)
+    example = f"{named or ('image' if 'image' in modalities else known[0])}=FILE,answer=WORD"
     if pieces[0].strip() or len(pieces) < 3:
         word = text.partition("=")[0].strip()
         raise UserError(
-            f"cannot read the shot {text!r}: it begins with {word!r}. Write it like "
-            f"{known[0]}=FILE,answer=WORD; there are: {', '.join(known)}.{did_you_mean(word, known)}"
+            f"cannot read the shot {text!r}: it begins with {word!r}. Write it like {example}; "
+            f"there are: {', '.join(known)}.{did_you_mean(word, known)}"
         )
     shot: dict[str, Any] = {}
     for key, value in zip(pieces[1::2], pieces[2::2], strict=True):
@@ -116,7 +155,7 @@ def parse_shot(text: str, modalities: Collection[str]) -> dict[str, Any]:
         else:
             shot[key] = value.strip()
     if not shot.get("answer"):
-        raise UserError(f"the shot {text!r} has no answer. Write it like {known[0]}=FILE,answer=WORD.")
+        raise UserError(f"the shot {text!r} has no answer. Write it like {example}.")
     return shot
 
 
@@ -164,16 +203,16 @@ def media_from_row(
     return {key: sources for key, sources in media.items() if sources}
 
 
-def _checked_choices(choices: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(choices, str):
-        choices = choices.split(",")
-    cleaned = [" ".join(str(choice).split()) for choice in choices]
-    if not cleaned or not all(cleaned):
-        raise UserError("choices must be a list of texts, none of them empty, such as red,blue.")
-    twice = sorted({choice for choice in cleaned if cleaned.count(choice) > 1})
-    if twice:
-        raise UserError(f"the choice {twice[0]!r} is given twice.")
-    return tuple(cleaned)
+def demand_whole(text: str, what: str) -> None:
+    """Raise UserError for text with a piece of a character in it, which nothing can read or write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        odd = text[error.start]
+        raise UserError(
+            f"{what} is no text: it holds {odd!r}, which is a piece of a character and cannot be written as "
+            "UTF-8. Write it anew."
+        ) from error
 
 
 def _text(value: object, key: str, where: str) -> str | None:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmagent.errors import UserError
+from mmagent.reading import stdin
 
-__all__ = ["SEPARATORS", "Row", "csv_rows", "json_rows", "text_lines"]
+__all__ = ["SEPARATORS", "Row", "csv_rows", "held", "json_rows", "text_lines"]
 
 BOM = b"\xef\xbb\xbf"
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}
@@ -47,6 +51,28 @@ def text_lines(place: Path) -> Iterator[tuple[int, bytes]]:
             text = line.removeprefix(BOM) if number == 1 else line
             if text.strip():
                 yield number, text
+
+
+@contextmanager
+def held(place: Path) -> Iterator[Path]:
+    """A file that can be read again and again: this one, or a copy of what a pipe or "-" (stdin) gives.
+
+    Raises UserError for a device, and for a pipe that cannot be read; other files are not looked into.
+    """
+    name = str(place)
+    if name != "-" and (place.is_file() or place.is_dir() or not place.exists()):
+        yield place
+        return
+    if name != "-" and not place.is_fifo():
+        raise UserError(f"{name} is a device, not a file of rows. Give a file, or '-' for standard input.")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "rows"
+        try:
+            with copy.open("wb") as kept, nullcontext(stdin()) if name == "-" else place.open("rb") as stream:
+                shutil.copyfileobj(stream, kept)
+        except OSError as error:
+            raise UserError(f"the rows in {name} cannot be read: {error}. Give a file.") from error
+        yield copy
 
 
 def csv_rows(place: Path) -> tuple[list[str], str, Iterator[Row]]:

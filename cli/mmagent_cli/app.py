@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
@@ -43,6 +45,12 @@ COMMANDS = (
 
 def app() -> None:
     """Run the command with the arguments of this process, and leave with its exit code."""
+    if sys.stderr is None:  # closed by who started it
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text; so they stay valid JSON
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if "RANK" not in os.environ:  # a launcher ends its processes as it likes
+        signal.signal(signal.SIGTERM, _terminated)
     code = main(sys.argv[1:])
     if os.environ.get("RANK"):  # a launcher started it
         from mmagent.training.processes import leave
@@ -53,6 +61,11 @@ def app() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code; every failure is told in one line."""
+    if sys.stdout is None:
+        failure.say(
+            "standard output is closed, so nothing can be answered. Leave it open, or name a file: > FILE."
+        )
+        return 2
     debug, rest = _take_debug(arguments)
     wanted = next((word for word in rest if not word.startswith("-")), "")
     try:
@@ -95,9 +108,19 @@ def _run(arguments: list[str], wanted: str, *, debug: bool) -> int:
             failure.say(problem.line())
         for problem in plugins.slow:
             failure.say(problem.line("is slow"))
-    code = command(args=arguments, prog_name="mmagent", standalone_mode=False)
+    if completing:
+        command(args=arguments, prog_name="mmagent", standalone_mode=False)
+    try:  # what command(...) does, which also makes an exit code of Ctrl-C, and says nothing
+        with command.make_context("mmagent", arguments) as context:
+            code = command.invoke(context)
+    except typer.Exit as leaving:
+        code = leaving.exit_code
     sys.stdout.flush()
     return code if isinstance(code, int) else 0
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise failure.Terminated
 
 
 def _root(

@@ -35,7 +35,7 @@ def add(app: typer.Typer, plugins: Plugins, help: str) -> None:
 def run(context: typer.Context, options: AskOptions) -> int | None:
     """Check the options, wake the agent, answer; the exit code."""
     state: State = context.obj
-    _check(options)
+    _check(options, state.plugins)
     if options.batch and options.out:
         return _batch(options, state, options.batch, options.out)
     _single(options, state)
@@ -119,19 +119,23 @@ def _settings(options: AskOptions) -> dict[str, Any]:
     }
 
 
-def _check(options: AskOptions) -> None:
-    """Refuse what cannot go together. Raises `UserError`."""
+def _check(options: AskOptions, plugins: Plugins) -> None:
+    """Refuse what cannot go together, and what has no name. Raises `UserError`."""
+    if options.core is not None and not options.core.strip():
+        raise UserError(
+            "--core is empty. Name a directory or a hub id, or leave it away for the bundle's own."
+        )
     if options.batch is None:
         for name, value in (("--out", options.out), ("--resume", options.resume)):
             if value:
                 raise UserError(f"{name} belongs to --batch. Without --batch the answer goes to stdout.")
     else:
         _check_batch(options)
-    stdin = [name for name, sources in options.media.items() for source in sources if source == "-"]
-    if len(stdin) > 1:
-        raise UserError(
-            f"stdin can be read once, but '-' is given {len(stdin)} times. Use files for the others."
-        )
+    told = [options.media, *_told_shots(options, plugins)]
+    stdin = sum(one.get(name, []).count("-") for one in told for name in plugins.modalities)
+    stdin += str(options.batch) == "-"
+    if stdin > 1:
+        raise UserError(f"stdin can be read once, but '-' is given {stdin} times. Use files for the others.")
 
 
 def _check_batch(options: AskOptions) -> None:
@@ -139,6 +143,8 @@ def _check_batch(options: AskOptions) -> None:
         raise UserError("--batch needs --out FILE, where the answers are written.")
     if options.batch and options.out.resolve() == options.batch.resolve():
         raise UserError(f"--out would overwrite the rows in {options.batch}. Name another file.")
+    if options.json:
+        raise UserError("with --batch the answers are lines of JSON in --out. Leave out --json, or --batch.")
     own: dict[str, Any] = {"question": options.question, "--choices": options.choices}
     own |= {f"--{name}": sources for name, sources in options.media.items()}
     for name, value in own.items():
@@ -150,26 +156,31 @@ def _check_batch(options: AskOptions) -> None:
 
 def parse_choices(text: str) -> list[str]:
     """``red,blue`` as a list; a choice with a comma in it stands in double quotes. Raises `UserError`."""
-    choices = [choice.strip() for choice in next(csv.reader([text], skipinitialspace=True), [])]
-    if len(choices) < 2 or not all(choices):
-        raise UserError(
-            f"--choices {text!r} names fewer than two answers. Write them like this: --choices red,blue."
-        )
-    if len(set(choices)) < len(choices):
-        raise UserError(f"--choices {text!r} names an answer twice. Each can stand once.")
-    return choices
+    from mmagent.request import check_choices
+
+    found = next(csv.reader([text], skipinitialspace=True), [])
+    return list(check_choices(found, f"--choices {text!r}"))
 
 
 def _shots(options: AskOptions, plugins: Plugins) -> list[Any]:
-    """The shots of --shot, then those of --shots. Raises `UserError`."""
-    from mmagent.request import as_shot, parse_shot
+    """The shots of --shot, those on stdin read already, then those of --shots. Raises `UserError`."""
+    from mmagent.request import as_shot
     from mmagent.shots import read_shots
 
     known = plugins.modalities
-    told = [
-        as_shot(parse_shot(text, known), known, at) for at, text in enumerate(options.shot or (), start=1)
-    ]
-    return told + (read_shots(options.shots, known) if options.shots else [])
+    told = _told_shots(options, plugins)
+    for shot in told:
+        piped = {name: shot[name] for name in known if "-" in shot.get(name, ())}
+        shot.update(_read(piped, plugins))
+    shots = [as_shot(shot, known, at) for at, shot in enumerate(told, start=1)]
+    return shots + (read_shots(options.shots, known) if options.shots else [])
+
+
+def _told_shots(options: AskOptions, plugins: Plugins) -> list[dict[str, Any]]:
+    """What each --shot says. Raises `UserError`."""
+    from mmagent.request import parse_shot
+
+    return [parse_shot(text, plugins.modalities) for text in options.shot or ()]
 
 
 def _read(media: Mapping[str, list[str]], plugins: Plugins) -> dict[str, list[Any]]:

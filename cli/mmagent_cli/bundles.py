@@ -51,7 +51,7 @@ def bundles(context: typer.Context, as_json: AsJson = False) -> None:
 @group.command("show")
 def show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The bundle's name or its directory.", show_default=False)],
+    name: bundles_travel.Name,
     as_json: AsJson = False,
 ) -> None:
     """Print the card of a bundle: what it is made of, how it was trained, how good it is."""
@@ -76,13 +76,6 @@ def _row(one: BundleInfo) -> tuple[str, ...]:
         state,
         "" if one.problem else _scores(one.scores),
     )
-
-
-def complete_bundle(incomplete: str) -> list[str]:
-    """Bundle names for the shell."""
-    from mmagent.plugins import load_plugins
-
-    return [name for name in load_plugins().bundles if name.startswith(incomplete)]
 
 
 def _print_json(value: Any) -> None:

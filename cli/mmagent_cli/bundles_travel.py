@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmagent_cli import failure, progress
+from mmagent_cli.completing import complete_bundle, complete_dtype
 from mmagent_cli.state import State
 from mmagent_cli.table import write_table
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 TENSORS_SHOWN = 5  # of a file, those that differ most
 
-Name = Annotated[str, typer.Argument(help="The bundle's name or its directory.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="The bundle's name or its directory.", show_default=False, autocompletion=complete_bundle
+    ),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what is there.")]
 Into = Annotated[
     Path | None,
@@ -130,6 +136,7 @@ def merge(
             metavar="DTYPE",
             help="Store the weights in float32, bfloat16 or float16; else as the core's own are.",
             show_default=False,
+            autocompletion=complete_dtype,
         ),
     ] = None,
     replace: Replace = False,
@@ -153,7 +160,9 @@ def merge(
 def diff(
     context: typer.Context,
     a: Name,
-    b: Annotated[str, typer.Argument(help="The other bundle.", show_default=False)],
+    b: Annotated[
+        str, typer.Argument(help="The other bundle.", show_default=False, autocompletion=complete_bundle)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every tensor.")] = False,
 ) -> None:
     """Tell what two bundles differ in, down to tensors and scores.

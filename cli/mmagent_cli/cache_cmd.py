@@ -90,7 +90,7 @@ def clean(
     kept = FeatureCache(folder)
     planned = kept.clean(age, encoder, dry_run=True)
     if not yes and planned.files:
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise UserError(f"this would remove {_told(planned)} from {kept.directory}. Add --yes to do it.")
         if not typer.confirm(f"Remove {_told(planned)} from {kept.directory}?", err=True):
             failure.say("nothing was removed")

@@ -12,7 +12,7 @@ import typer
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent_cli import failure, progress
-from mmagent_cli.bundles import complete_bundle
+from mmagent_cli.completing import complete_bundle
 from mmagent_cli.state import State
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def check(
 
     state: State = context.find_root().obj
     columns = parse_columns([*(column or ()), *([f"split={split_column}"] if split_column else [])])
-    wanted = bundle or (None if quick else DEFAULT_BUNDLE)
+    wanted = bundle if bundle is not None or quick else DEFAULT_BUNDLE
     if wanted is not None:
         _demand(wanted, state)
     with progress.patience("reading"):

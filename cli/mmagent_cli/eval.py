@@ -11,8 +11,9 @@ import typer
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent_cli import eval_episodes, failure, progress
-from mmagent_cli.bundles import complete_bundle
+from mmagent_cli.completing import complete_bundle, complete_dtype
 from mmagent_cli.data_cmd import parse_columns
+from mmagent_cli.options import MOST_SEED
 from mmagent_cli.state import State
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def run(
     ] = False,
     count: Annotated[int, typer.Option("--count", metavar="N", help="Episodes of each setting.")] = 500,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", help="Of shots, shuffling and intervals.", min=0)
+        int,
+        typer.Option("--seed", metavar="N", help="Of shots, shuffling and intervals.", min=0, max=MOST_SEED),
     ] = 0,
     out: Annotated[
         Path | None,
@@ -168,7 +170,13 @@ def run(
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option("--dtype", metavar="DTYPE", help="float32, bfloat16 or float16.", show_default=False),
+        typer.Option(
+            "--dtype",
+            metavar="DTYPE",
+            help="float32, bfloat16 or float16.",
+            show_default=False,
+            autocompletion=complete_dtype,
+        ),
     ] = None,
     load_in: Annotated[
         str | None,

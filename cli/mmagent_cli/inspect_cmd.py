@@ -10,7 +10,7 @@ import typer
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent_cli import failure, progress
-from mmagent_cli.bundles import complete_bundle
+from mmagent_cli.completing import complete_bundle, complete_modality
 from mmagent_cli.state import State
 
 if TYPE_CHECKING:
@@ -24,13 +24,6 @@ DEFAULT_BUNDLE = "tiny"
 def add(app: typer.Typer, plugins: Plugins, help: str) -> None:
     """Add the command to the app."""
     app.command("inspect", short_help=help)(inspect)
-
-
-def complete_modality(incomplete: str) -> list[str]:
-    """Names of modalities for the shell."""
-    from mmagent.plugins import load_plugins
-
-    return [name for name in load_plugins().modalities if name.startswith(incomplete)]
 
 
 def inspect(
@@ -97,7 +90,9 @@ def inspect(
 
 def _whose(bundle: str | None, state: State) -> str | None:
     """The bundle that is asked; nobody where none was named and the usual one is not installed."""
-    return bundle or (DEFAULT_BUNDLE if DEFAULT_BUNDLE in state.plugins.bundles else None)
+    if bundle is not None:
+        return bundle
+    return DEFAULT_BUNDLE if DEFAULT_BUNDLE in state.plugins.bundles else None
 
 
 def _inspected(file: str, modality: str | None, bundle: str | None, state: State) -> Inspection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
@@ -12,7 +13,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from mmagent.modality import Modality
-from mmagent_cli.bundles import complete_bundle
+from mmagent_cli.completing import complete_bundle, complete_dtype
+
+MOST_SEED = (1 << 63) - 1
 
 
 class Memory(StrEnum):
@@ -24,6 +27,16 @@ class Memory(StrEnum):
 
 def _option(*names: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, show_default=more.pop("show_default", False), **more)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise typer.BadParameter(f"{text!r} is not a number above 0 and at most 1.")
+    return value
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class AskOptions:
         _option(
             "--shots",
             metavar="FILE|FOLDER",
-            help="Many examples: a .jsonl file of rows, or a folder of class folders.",
+            help="Many examples: a .jsonl, .csv or .tsv file of rows, or a folder of class folders.",
         ),
     ] = None
     memory: Annotated[
@@ -92,6 +105,7 @@ class AskOptions:
             "--dtype",
             metavar="DTYPE",
             help="float32, bfloat16 or float16; chosen by what the device does fast.",
+            autocompletion=complete_dtype,
         ),
     ] = None
     load_in: Annotated[
@@ -116,14 +130,14 @@ class AskOptions:
         _option(
             "--top-p",
             metavar="P",
-            help="Sample from this much probability.",
-            min=0.0,
-            max=1.0,
+            help="Sample from this much probability, above 0 and at most 1.",
+            parser=_share,
             show_default=True,
         ),
     ] = 1.0
     seed: Annotated[
-        int, _option("--seed", metavar="N", help="Seed for sampling.", min=0, show_default=True)
+        int,
+        _option("--seed", metavar="N", help="Seed for sampling.", min=0, max=MOST_SEED, show_default=True),
     ] = 0
     json: Annotated[bool, _option("--json", help="Print one JSON object.")] = False
     batch: Annotated[
@@ -131,7 +145,7 @@ class AskOptions:
         _option(
             "--batch",
             metavar="FILE",
-            help="Answer every row of a .jsonl file; shots given here serve every row.",
+            help="Answer every row of a .jsonl file, - for stdin; shots given here serve every row.",
         ),
     ] = None
     out: Annotated[

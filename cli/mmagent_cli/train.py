@@ -18,7 +18,7 @@ from mmagent.training.preset import find_preset
 from mmagent.training.processes import is_started
 from mmagent.training.settings import WORDS, TrainSettings, field_help, from_toml
 from mmagent_cli import failure
-from mmagent_cli.bundles import complete_bundle
+from mmagent_cli.completing import complete_bundle, complete_dtype
 from mmagent_cli.state import State
 
 __all__ = ["add"]
@@ -74,7 +74,9 @@ def run(
         typer.Option("--report", metavar="DIR", help="Where the report is written; else beside the bundle."),
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="cuda, mps or cpu.")] = None,
-    dtype: Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or auto.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="float32, bfloat16 or auto.", autocompletion=complete_dtype)
+    ] = None,
     load_in: Annotated[
         str | None,
         typer.Option(

@@ -6,6 +6,7 @@ others pay. A row's result does not depend on its neighbours: sampling draws fro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -22,6 +23,9 @@ from mmagent.errors import UserError
 if TYPE_CHECKING:
     from mmagent.core.loading import Core
     from mmagent.core.tokens import TextStream
+
+COLDEST = 1e-9
+SEEDS = 1 << 63  # as many as torch's generators tell apart
 
 __all__ = ["Generation", "Mixer", "OnText", "Sampling", "generate"]
 
@@ -70,17 +74,23 @@ class Generation:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a token is chosen: the most probable one at temperature 0, else drawn from the top_p nucleus."""
+    """How a token is chosen: the most probable one at temperature 0, else drawn from the top_p nucleus.
+
+    A temperature so low that the least difference in float32 decides is 0. Raises UserError.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise UserError(
-                f"temperature {self.temperature} is below 0: take 0 for greedy, about 0.7 to vary."
-            )
+        if not 0 <= self.temperature < math.inf:
+            wrong = "is below 0" if self.temperature < 0 else "is no finite number"
+            raise UserError(f"temperature {self.temperature} {wrong}: take 0 for greedy, about 0.7 to vary.")
+        if self.temperature < COLDEST:
+            object.__setattr__(self, "temperature", 0.0)
+        if not -SEEDS <= self.seed < SEEDS:
+            raise UserError(f"seed {self.seed} has more than 63 bits: take a smaller whole number.")
         if not 0 < self.top_p <= 1:
             raise UserError(f"top_p {self.top_p} is outside (0, 1]: take 1 for all tokens.")
 

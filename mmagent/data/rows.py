@@ -16,7 +16,7 @@ from mmagent.data.columns import Columns
 from mmagent.data.labelled import Example, Problem, split_name
 from mmagent.data.table import Cells
 from mmagent.errors import UserError
-from mmagent.request import Request
+from mmagent.request import Request, demand_whole
 
 __all__ = ["Maker"]
 
@@ -67,13 +67,18 @@ class Maker:
             answers = self._answers(row, choices)
         except _Wrong as error:
             wrong.append(str(error))
+        question = None if wrong else self._asked(row)
+        try:
+            demand_whole(question or "", "its question")
+        except UserError as error:
+            wrong.append(str(error))
         if wrong:
             return [Problem(row.number, one, row.where) for one in wrong]
         return Example(
             row=row.number,
             split=self.split(row),
             media=media,
-            question=self._asked(row),
+            question=question,
             answer=answers[0],
             answers=answers[1:] or answers,
             choices=choices,
@@ -131,6 +136,10 @@ class Maker:
             text = names[text]
         if not text:
             raise _Wrong(f"its {self._columns.kind} is empty.")
+        try:
+            demand_whole(text, f"its {self._columns.kind}")
+        except UserError as error:
+            raise _Wrong(str(error)) from error
         return text
 
     def _choices(self, row: Cells) -> tuple[str, ...] | None:

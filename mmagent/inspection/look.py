@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError, did_you_mean
 from mmagent.inspection.cost import TokenCost, token_cost
+from mmagent.reading import stdin
 from mmagent.sniff import HEAD, starts_like
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _head(name: str) -> bytes:
 
 def _peeked() -> bytes:
     """The first bytes of standard input, which stay there for the reader."""
-    stream = sys.stdin.buffer
+    stream = stdin()
     if not hasattr(stream, "peek"):
         raise UserError("standard input cannot be looked at before it is read. Name its modality.")
     return bytes(stream.peek(HEAD)[:HEAD])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmagent.errors import UserError
-from mmagent.files import staged_file
+from mmagent.files import landing, staged_file
 from mmagent.inspection.shown import clean, rows
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def demand_target(target: Path) -> None:
     """Raise UserError unless a picture can be written under this name and matplotlib is there to draw it."""
     if target.suffix.lower() not in SUFFIXES:
         raise UserError(f"a picture is written as {' or '.join(SUFFIXES)}, not as {target.name!r}.")
-    if target.is_dir():
-        raise UserError(f"{target} is a directory. Name a file in it.")
+    landing(target)
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

@@ -92,6 +92,7 @@ class TrainSettings:
             "key_epochs": (self.key_epochs >= 1, "at least 1"),
             "validations": (self.validations >= 1, "at least 1"),
             "modality_dropout": (0 <= self.modality_dropout < 1, "at least 0 and below 1"),
+            "seed": (-(1 << 63) <= self.seed < 1 << 63, "a number of at most 63 bits"),
             "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "validation_share": (0 < self.validation_share < 1, "between 0 and 1"),
         }

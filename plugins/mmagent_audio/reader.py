@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
@@ -17,7 +16,7 @@ import numpy as np
 
 from mmagent.data.arrow import Stored
 from mmagent.errors import UserError
-from mmagent.reading import what_there_is
+from mmagent.reading import stdin, what_there_is
 from mmagent.sniff import starts_like
 from mmagent_audio import sound_format
 from mmagent_audio.container import announced
@@ -58,7 +57,7 @@ class AudioReader:
         if isinstance(source, bytes | bytearray | memoryview):
             return opened(bytes(source), "the data")
         if isinstance(source, str) and source == "-":
-            return opened(_kept(sys.stdin.buffer), "standard input")
+            return opened(_kept(stdin()), "standard input")
         if isinstance(source, str | os.PathLike):
             return opened(_of_path(os.fspath(source)), os.fspath(source))
         if callable(getattr(source, "read", None)):

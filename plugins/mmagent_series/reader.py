@@ -7,7 +7,6 @@ import io
 import os
 import re
 import stat
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from mmagent.errors import UserError
-from mmagent.reading import what_there_is
+from mmagent.reading import stdin, what_there_is
 from mmagent.sniff import HEAD, starts_like
 from mmagent_series.arrays import from_array, from_mapping, from_nested, read_npy
 from mmagent_series.columnar import read_parquet
@@ -154,7 +153,7 @@ def decode(stream: IO[bytes], name: str, number: int | None = None) -> Series:
 
 def _of_path(word: str) -> Series:
     if word == "-":
-        return decode(_spooled(sys.stdin.buffer), "standard input")
+        return decode(_spooled(stdin()), "standard input")
     if word.startswith(("http://", "https://")):
         raise UserError(f"{word} is an address, and series are read from files. Download it first.")
     if not word:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmagent.asked import Asked
 from mmagent.errors import UserError
-from mmagent.reading import what_there_is
+from mmagent.reading import stdin, what_there_is
 from mmagent.sniff import HEAD, starts_like
 from mmagent_table.separated import read_separated
 from mmagent_table.table import AskedTable, Table, apart
@@ -126,7 +125,7 @@ def _read_any(source: object) -> Table:
     if isinstance(source, bytes | bytearray | memoryview):
         return _of_bytes(bytes(source), "the data")
     if isinstance(source, str) and source == "-":
-        return _of_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")
+        return _of_bytes(stdin().read(MAX_BYTES + 1), "standard input")
     if isinstance(source, str | os.PathLike):
         return _of_path(os.fspath(source))
     if isinstance(source, Mapping) and set(source) <= {"bytes", "path"}:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmagent.errors import UserError
-from mmagent.reading import what_there_is
+from mmagent.reading import stdin, what_there_is
 from mmagent.sniff import HEAD, starts_like
 from mmagent_video import video_format
 from mmagent_video.animated import CODECS, Animation
@@ -53,7 +52,7 @@ class VideoReader:
         if isinstance(source, bytes | bytearray | memoryview):
             return Clip(_in_memory(bytes(source), "the data"))
         if isinstance(source, str) and source == "-":
-            return Clip(_in_memory(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input"))
+            return Clip(_in_memory(stdin().read(MAX_BYTES + 1), "standard input"))
         if isinstance(source, str | os.PathLike):
             return Clip(_in_file(os.fspath(source)))
         if callable(read := getattr(source, "read", None)):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -66,7 +70,9 @@ def test_rows_come_back_in_order_with_answers_and_errors(agent: Agent, rows: Pat
     assert made[3]["answer"] in ("red", "blue")
     assert "none.vec" in made[5]["error"]
     assert (report.rows, report.errors, report.resumed) == (20, 5, 0)
-    assert done == [(8, 20), (16, 20), (20, 20)]
+    assert done == sorted(set(done))
+    assert {(8, 20), (16, 20), (20, 20)} < set(done)  # each window, once it is written, and batches within
+    assert any(8 < rows < 16 for rows, _ in done)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out.jsonl", "rows.jsonl"]
 
 
@@ -103,6 +109,46 @@ def test_interrupted_and_resumed_is_uninterrupted_to_the_byte(
     assert out.read_bytes() == whole
     assert not partial.exists()
     assert (report.resumed, report.errors) == (8 * windows, 5)
+
+
+@pytest.mark.parametrize(
+    ("rows_asked", "says"), [(2, "None of 20 rows"), (12, "8 of 20 rows are kept.*--resume")]
+)
+def test_being_stopped_says_what_is_kept(
+    agent: Agent, rows: Path, tmp_path: Path, rows_asked: int, says: str
+) -> None:
+    def stop(done: int, total: int) -> None:
+        if done >= rows_asked:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=says):
+        run_batch(agent, rows, tmp_path / "out.jsonl", progress=stop, **QUICK)
+    assert run_batch(agent, rows, tmp_path / "out.jsonl", resume=True, **QUICK).resumed == rows_asked // 8 * 8
+
+
+def feed(pipe: Path, content: bytes) -> None:
+    """Write into a named pipe as soon as somebody reads it."""
+    os.mkfifo(pipe)
+    Thread(target=pipe.write_bytes, args=(content,), daemon=True).start()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a thing of Unix")
+@pytest.mark.parametrize("way", ["a pipe", "stdin"])
+def test_rows_that_can_be_read_once_are_answered(
+    agent: Agent, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # which the paths of such rows are relative to
+    run_batch(agent, rows.name, "whole.jsonl", **QUICK)
+    source = Path("-")
+    if way == "stdin":
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rows.read_bytes())))
+    else:
+        source = tmp_path / "elsewhere" / "pipe"
+        source.parent.mkdir()
+        feed(source, rows.read_bytes())
+    report = run_batch(agent, source, "out.jsonl", **QUICK)
+    assert report.rows == 20
+    assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
 
 
 def test_resuming_what_is_finished_asks_nothing(
@@ -156,11 +202,63 @@ def test_shots_for_every_row_stand_beside_its_own(
     assert (made[1]["answer"], made[4]["answer"]) == ("wug", "dax")
 
 
+def test_text_that_cannot_be_written_spoils_its_row_alone(agent: Agent, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    odd = [
+        {"question": "what is \ud800?"},
+        {"question": "which?", "choices": ["red", "\udcff"]},
+        {"question": "what?", "shots": [{"question": "that?", "answer": "a \ud800"}]},
+        {"question": "what?", "shots": [{"question": "\ud800?", "answer": "dax"}]},
+        {"question": "can a frog fly?"},
+    ]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in odd), encoding="utf-8")
+    report = run_batch(agent, rows, tmp_path / "out.jsonl", **QUICK)
+    made = read(tmp_path / "out.jsonl")
+    assert report.errors == 4
+    for row, what in zip(
+        made, ("the question", "a choice", "the answer of a shot", "the question of a shot"), strict=False
+    ):
+        assert row["error"].startswith(f"{what} is no text: it holds '\\ud")
+    assert "answer" in made[4]
+
+
 def test_half_a_surrogate_passes_through(agent: Agent, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"question": "what?", "odd": "\\ud800"}\n', encoding="utf-8")
     run_batch(agent, rows, tmp_path / "out.jsonl", **QUICK)
     assert read(tmp_path / "out.jsonl")[0]["odd"] == "\ud800"
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing yet"])
+def test_a_link_is_written_through(agent: Agent, tmp_path: Path, there: bool) -> None:
+    rows, link, target = (
+        tmp_path / "rows.jsonl",
+        tmp_path / "out.jsonl",
+        tmp_path / "elsewhere" / "kept.jsonl",
+    )
+    rows.write_text('{"question": "can a frog fly?"}\n', encoding="utf-8")
+    target.parent.mkdir()
+    if there:
+        target.write_text("older answers\n", encoding="utf-8")
+    link.symlink_to(target)
+    run_batch(agent, rows, link, **QUICK)
+    assert link.readlink() == target
+    assert "answer" in read(target)[0]
+    assert [path.name for path in target.parent.iterdir()] == ["kept.jsonl"]
+    assert run_batch(agent, rows, link, resume=True, **QUICK).resumed == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a thing of Unix")
+def test_a_pipe_or_device_is_left_as_it_is(agent: Agent, rows: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for name, says in (("pipe", "is a pipe"), ("link", "is a pipe"), ("circle", "cannot be written")):
+        with pytest.raises(UserError, match=f"cannot write the answers: .*{name} {says}"):
+            run_batch(agent, rows, tmp_path / name, **QUICK)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def wrong_calls(tmp_path: Path, rows: Path) -> Iterator[tuple[Path, Path, dict[str, Any], str]]:
@@ -169,6 +267,7 @@ def wrong_calls(tmp_path: Path, rows: Path) -> Iterator[tuple[Path, Path, dict[s
     yield rows, tmp_path / "no/out.jsonl", {}, "there is no directory"
     yield rows, tmp_path, {}, "it is a directory"
     yield rows, rows, {}, "would overwrite"
+    yield rows, Path("-"), {}, "'-' is no file"
     yield rows, tmp_path / "out.jsonl", {"prompt": "vqq"}, "Did you mean 'vqa'"
     yield rows, tmp_path / "out.jsonl", {"temperature": -1.0}, "temperature"
     yield rows, tmp_path / "out.jsonl", {"shots": tmp_path / "none"}, "cannot read the shots"

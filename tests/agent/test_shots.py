@@ -40,15 +40,19 @@ def test_a_shot_on_the_command_line(text: str, expected: dict[str, Any]) -> None
     [
         ("imgae=a.png,answer=x", "Did you mean 'image'?"),
         ("a.png", "image=FILE,answer=WORD"),
+        ("audio=a.wav", "has no answer. Write it like audio=FILE,answer=WORD"),
+        ("a.png,audio=a.wav,answer=x", "begins with 'a.png,audio'. Write it like audio=FILE,answer=WORD"),
+        ("question=what?,image=a.png", "has no answer. Write it like image=FILE,answer=WORD"),
         ("image=a.png", "no answer"),
         ("image=a.png,answer=", "no answer"),
         ("image=a.png,answer=x,answer=y", "twice"),
     ],
 )
 def test_a_wrong_shot_says_how_to_write_it(text: str, says: str) -> None:
-    with pytest.raises(UserError) as caught:
-        parse_shot(text, NAMES)
-    assert says in str(caught.value)
+    for names in (NAMES, NAMES[::-1]):
+        with pytest.raises(UserError) as caught:
+            parse_shot(text, names)
+        assert says in str(caught.value)
 
 
 def test_rows_of_json_and_csv_are_the_same_shots(tmp_path: Path, plugins: Any) -> None:
@@ -150,6 +154,8 @@ def test_a_row_becomes_a_request(tmp_path: Path) -> None:
         ({"image": "a\0.png"}, "null character"),
         ({"choices": "red"}, '"choices" must be a list'),
         ({"choices": ["", "x"]}, "none of them empty"),
+        ({"choices": ["x", ""]}, "an empty choice, number 2"),
+        ({"choices": ["red"]}, "choices ['red'] names fewer than two answers"),
         ({"shots": {"answer": "x"}}, '"shots" must be a list'),
         ({"shots": [{"image": "a.png"}]}, "shot 1 has no answer"),
         ({"shots": [{"image": "a.png", "answer": True}]}, "shot 1 has the answer True"),

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pty
-import subprocess
 import sys
 
 import pytest
@@ -64,6 +63,12 @@ def test_reads_a_picture_from_stdin(ask, pictures, monkeypatch):
     expected = ask("what is this?", "--image", file)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
     assert ask("what is this?", "--image", "-") == expected
+
+
+def test_a_shot_may_come_from_stdin(ask, pictures, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((pictures / "red.png").read_bytes())))
+    shots = ["--shot", "image=-,answer=dax", "--shot", f"image={pictures / 'blue.png'},answer=wug"]
+    assert ask("what is this?", "--image", pictures / "red.png", *shots) == (0, "dax\n", "")
 
 
 def test_choices_are_scored(ask, pictures):
@@ -135,13 +140,29 @@ def test_debug_says_what_was_chosen_and_why(ask, pictures):
     assert "on cpu" in told or "on cuda" in told or "on mps" in told
 
 
+class Terminal(io.TextIOWrapper):
+    """A terminal's end to write to, which remembers each piece."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(os.fdopen(descriptor, "wb", buffering=0), encoding="utf-8", write_through=True)
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return super().write(text)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a thing of Unix")
-def test_on_a_terminal_the_text_is_streamed(pictures, tiny_bundle):
-    command = [sys.executable, "-m", "mmagent_cli", "ask", "--image", str(pictures / "red.png")]
-    command += ["--bundle", str(tiny_bundle), "--max-tokens", "6"]
-    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def test_on_a_terminal_the_text_is_streamed(ask, pictures, monkeypatch):
+    asked = ["--image", pictures / "red.png", "--max-tokens", "6"]
+    plain = ask(*asked).out
     ours, theirs = pty.openpty()
-    subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=True)
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode().replace("\r\n", "\n")
-    assert shown == plain
+    with Terminal(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert ask(*asked).code == 0
+        shown = os.read(ours, 65536).decode().replace("\r\n", "\n")
+    os.close(ours)
+    assert shown == "".join(terminal.pieces) == plain
+    said = [piece for piece in terminal.pieces if piece.strip()]
+    assert len(said) > 1
+    assert plain.rstrip("\n") not in said

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -114,6 +115,17 @@ def out_nowhere(here):
     return ["--batch", "rows.jsonl", "--out", "no/such/folder/out.jsonl"]
 
 
+def out_to_stdout(here):
+    (here / "rows.jsonl").write_text('{"question": "hi"}\n')
+    return ["--batch", "rows.jsonl", "--out", "-"]
+
+
+def out_a_pipe(here):
+    (here / "rows.jsonl").write_text('{"question": "hi"}\n')
+    os.mkfifo(here / "pipe")
+    return ["--batch", "rows.jsonl", "--out", "pipe"]
+
+
 def prompt_nowhere(here):
     return ["hi", "--prompt", "nowhere.jinja"]
 
@@ -146,10 +158,14 @@ CASES = {
     "shots malformed": (shots_malformed, ["shots.jsonl, line 2"]),
     "rows nowhere": (rows_nowhere, ["nowhere.jsonl"]),
     "out in no folder": (out_nowhere, ["no/such/folder"]),
+    "out to stdout": (out_to_stdout, ["cannot write the answers", "'-' is no file", "Name a file"]),
+    "out a pipe": (out_a_pipe, ["cannot write the answers", "pipe is a pipe", "Name a file"]),
     "prompt nowhere": (prompt_nowhere, ["nowhere.jinja", "caption"]),
     "core nowhere": (core_nowhere, ["nowhere"]),
     "nothing asked": (plain(), ["nothing to ask about", "--image"]),
     "a file in place of the question": (plain("red.png"), ["red.png is a file", "--image red.png"]),
+    "no bundle's name": (plain("hi", "--bundle", ""), ["name of the bundle is empty", "tiny (embedded)"]),
+    "no core's name": (plain("hi", "--core", ""), ["--core is empty", "the bundle's own"]),
     "unknown option": (plain("--imge", "red.png"), ["--imge", "--image", "mmagent ask --help"]),
     "unknown memory": (plain("hi", "--memory", "maybe"), ["'--memory'", "'maybe'", "'on', 'off'"]),
     "unknown device": (plain("hi", "--device", "gpu7"), ["'gpu7'", "cpu"]),
@@ -159,12 +175,32 @@ CASES = {
         plain("hi", "--temperature", "-1"),
         ["'--temperature'", "greater than or equal to 0"],
     ),
+    "no finite number": (plain("hi", "--temperature", "inf"), ["temperature inf is no finite number"]),
+    "no share": (plain("hi", "--top-p", "0"), ["'--top-p'", "'0' is not a number above 0 and at most 1"]),
+    "no share at all": (plain("hi", "--top-p", "much"), ["'--top-p'", "'much' is not a number"]),
+    "seed too large": (plain("hi", "--seed", "9" * 23), ["'--seed'", "less than or equal to"]),
     "shot without an answer": (plain("hi", "--shot", "image=red.png"), ["answer"]),
     "shot with an unknown key": (plain("hi", "--shot", "imge=red.png,answer=x"), ["'imge'", "image"]),
     "shot nowhere": (plain("hi", "--shot", "image=re.png,answer=x"), ["re.png"]),
     "one choice": (plain("hi", "--choices", "red"), ["--choices 'red'", "--choices red,blue"]),
+    "an empty choice": (
+        plain("hi", "--choices", "cat,,dog"),
+        ["--choices 'cat,,dog' has an empty choice, number 2", "--choices red,blue"],
+    ),
+    "a choice twice": (plain("hi", "--choices", "a,b,a"), ["--choices 'a,b,a'", "'a' is given twice"]),
+    "half a character": (plain("What is \udcff?"), ["the question is no text", "UTF-8"]),
+    "half a character among choices": (plain("hi", "--choices", "a,\udcff"), ["a choice is no text"]),
+    "half a character in a shot": (plain("hi", "--shot", "question=x,answer=\udcff"), ["answer of a shot"]),
     "out without batch": (plain("hi", "--out", "out.jsonl"), ["--out belongs to --batch"]),
     "stdin twice": (plain("--image", "-", "--image", "-"), ["stdin can be read once"]),
+    "stdin twice, once in a shot": (
+        plain("--image", "-", "--shot", "image=-,answer=dax"),
+        ["stdin can be read once", "2 times"],
+    ),
+    "stdin for rows and a shot": (
+        plain("--batch", "-", "--out", "out.jsonl", "--shot", "image=-,answer=dax"),
+        ["stdin can be read once"],
+    ),
 }
 
 
@@ -233,6 +269,15 @@ def test_out_of_memory(call, here, monkeypatch, batch):
     assert (done.code, done.out) == (1, "")
     assert done.err == f"mmagent: {failure.OUT_OF_MEMORY}.\n"
     assert files(here) == before
+
+
+@pytest.mark.parametrize("source", ["--image=-", "--shot=image=-,answer=dax", "--table=-", "--audio=-"])
+def test_a_closed_stdin_is_told(call, here, monkeypatch, source):
+    monkeypatch.setattr(sys, "stdin", None)
+    done = ask(call, ["what is this?", source])
+    assert (done.code, done.out) == (2, "")
+    assert "standard input is closed" in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_a_malformed_row_is_told_in_its_place(call, here):

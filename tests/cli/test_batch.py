@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
+
+import mmagent.batch
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_a_bad_row_becomes_an_error_and_the_rest_goes_on(batch, rows, tmp_path):
         file.write('{"image": "nowhere.png", "id": 8}\n{"image": broken\n{"question": "last?"}\n')
     done = batch(rows, "--out", tmp_path / "out.jsonl")
     assert done.code == 1
-    assert "2" in done.err
+    assert '2 of them with an "error" in place of an answer' in done.err
     found = read(tmp_path / "out.jsonl")
     assert ["error" in row for row in found] == [False, False, False, False, True, True, False]
     assert found[4]["id"] == 8
@@ -63,13 +66,22 @@ def test_a_bad_row_becomes_an_error_and_the_rest_goes_on(batch, rows, tmp_path):
     assert "answer" not in found[4]
 
 
-def test_resuming_gives_what_an_uninterrupted_run_gives(batch, rows, tmp_path):
+def test_resuming_gives_what_an_uninterrupted_run_gives(batch, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(mmagent.batch, "WINDOW", 2)
+    monkeypatch.setattr(mmagent.batch, "run_batch", partial(mmagent.batch.run_batch, batch_size=1))
     batch(rows, "--out", tmp_path / "whole.jsonl")
     whole = (tmp_path / "whole.jsonl").read_text()
-    half = "".join(whole.splitlines(keepends=True)[:2]) + '{"image": "cut off'
-    (tmp_path / "half.jsonl").write_text(half)
-    assert batch(rows, "--out", tmp_path / "half.jsonl", "--resume").code == 0
+    kept = "".join(whole.splitlines(keepends=True)[:2])
+    (tmp_path / "half.jsonl").write_text(kept + '{"image": "cut off')
+    done = batch(rows, "--out", tmp_path / "half.jsonl", "--resume")
+    assert done.code == 0
+    assert "4 rows" in done.err
+    assert "2 of them answered before" in done.err
     assert (tmp_path / "half.jsonl").read_text() == whole
+    told = kept.replace(json.dumps(read(tmp_path / "whole.jsonl")[0]["answer"]), '"said before"', 1)
+    (tmp_path / "half.jsonl").write_text(told)
+    batch(rows, "--out", tmp_path / "half.jsonl", "--resume")
+    assert read(tmp_path / "half.jsonl")[0]["answer"] == "said before"
 
 
 def test_shots_of_the_command_serve_every_row(batch, rows, pictures, tmp_path):
@@ -91,6 +103,7 @@ def test_shots_of_the_command_serve_every_row(batch, rows, pictures, tmp_path):
         (["--out", "x", "--image", "red.png"], "--image"),
         (["--out", "x", "a question"], "question"),
         (["--out", "x", "--choices", "a,b"], "--choices"),
+        (["--out", "x", "--json"], "--json"),
     ],
 )
 def test_what_cannot_go_with_batch(batch, rows, tmp_path, monkeypatch, more, words):

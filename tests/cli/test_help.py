@@ -61,6 +61,14 @@ def test_ask_tells_every_option(call, monkeypatch):
         assert f"  {option} " in told, option
 
 
+def test_help_of_ask_tells_what_is_taken(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    told = " ".join(call("ask", "--help").out.split())
+    assert "a .jsonl, .csv or .tsv file of rows, or a folder" in told
+    assert "above 0 and at most 1. [default: 1.0]" in told
+    assert "0.0<=x<=1.0" not in told
+
+
 def test_no_modality_can_take_the_name_of_an_option():
     names = {field.name for field in fields(AskOptions)} - {"media"}
     assert names <= RESERVED
@@ -76,7 +84,15 @@ def test_runs_as_a_module():
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"), [("mmagent pl", "plugins"), ("mmagent ask --bun", "--bundle")]
+    ("words", "expected"),
+    [
+        ("mmagent pl", "plugins"),
+        ("mmagent ask --bun", "--bundle"),
+        ("mmagent bundles show ti", "tiny"),
+        ("mmagent bundles export ti", "tiny"),
+        ("mmagent ask --dtype b", "bfloat16"),
+        ("mmagent train --dtype b", "bfloat16"),
+    ],
 )
 def test_the_shell_completes(words, expected):
     asked = {"_MMAGENT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -35,6 +37,17 @@ def test_json_is_an_object_for_each_file(inspect, pictures):
     assert green["bytes"] == (pictures / "green.jpg").stat().st_size
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file name is text")
+def test_a_file_name_that_is_no_text_is_told(pictures, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/\xff.png"
+    shutil.copy(pictures / "red.png", odd)
+    command = [sys.executable, "-m", "mmagent_cli", "inspect", odd, "--json"]
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, env=env)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert os.fsencode(json.loads(done.stdout)["source"]) == odd
+
+
 def test_a_bad_file_spoils_no_other(inspect, pictures, tmp_path):
     (tmp_path / "x.txt").write_text("a few words")
     done = inspect(tmp_path / "x.txt", pictures / "red.png", "--json")
@@ -55,6 +68,14 @@ def test_a_picture_is_drawn(inspect, pictures, tmp_path):
     assert (255, 0, 0) in {colour for _, colour in one.convert("RGB").getcolors(1 << 24)}
     inspect(pictures / "red.png", pictures / "blue.png", "--picture", target)
     assert Image.open(target).height == 2 * one.height
+
+
+def test_a_picture_takes_no_pipes_place(inspect, pictures, tmp_path):
+    os.mkfifo(tmp_path / "seen.png")
+    done = inspect(pictures / "red.png", "--picture", tmp_path / "seen.png")
+    assert (done.code, done.out) == (2, "")
+    assert "seen.png is a pipe" in done.err
+    assert (tmp_path / "seen.png").is_fifo()
 
 
 def test_a_page_holds_the_profile_and_escapes_names(inspect, pictures, tmp_path):

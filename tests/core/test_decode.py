@@ -117,6 +117,12 @@ def test_a_low_temperature_is_nearly_greedy(llama: Core) -> None:
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-320, 1e-40, 1e-30])
+def test_hardly_any_temperature_is_none(llama: Core, temperature: float) -> None:
+    cold = llama.generate(PROMPTS, max_tokens=8, temperature=temperature)
+    assert cold == llama.generate(PROMPTS, max_tokens=8)
+
+
 def test_logprobs_are_those_that_score_gives(llama: Core) -> None:
     answer = llama.generate(["The bird can"], max_tokens=6)[0]
     inputs = llama.assemble(["The bird can"])
@@ -148,6 +154,8 @@ def test_nothing_to_do_is_done(llama: Core) -> None:
         ({"max_tokens": 0}, "max_tokens"),
         ({"temperature": -1.0}, "temperature"),
         ({"temperature": math.nan}, "temperature"),
+        ({"temperature": math.inf}, "temperature inf is no finite number"),
+        ({"seed": 10**23, "temperature": 1.0}, "seed 10{23} has more than 63 bits"),
         ({"top_p": 0.0}, "top_p"),
         ({"top_p": 1.5}, "top_p"),
         ({"max_tokens": 300}, "reads 256 at most"),

@@ -25,6 +25,8 @@ def test_every_wrong_row_has_its_number_and_the_others_are_read(place, rows, rea
         json.dumps({"image": "empty.png", "answer": "x"}),
         json.dumps({"image": [image, "gone.png"], "answer": "x"}),
         json.dumps({"image": "a\0.png", "answer": "x"}),
+        json.dumps({"image": image, "answer": "a \ud800"}),
+        json.dumps({"image": image, "answer": "x", "question": "\udcff?"}),
     ]
     (place / "rows.jsonl").write_bytes("\n".join(wrong).encode() + b"\n\xff\xfe\n")
     labelled = read(place / "rows.jsonl")
@@ -42,7 +44,9 @@ def test_every_wrong_row_has_its_number_and_the_others_are_read(place, rows, rea
         (9, "empty.png is empty"),
         (10, "there is no file gone.png."),
         (11, "cannot be read"),
-        (12, "is not UTF-8 text."),
+        (12, "its answer is no text"),
+        (13, "its question is no text"),
+        (14, "is not UTF-8 text."),
     ]
     assert [row for row, _ in found] == [row for row, _ in expected]
     for (_, what), (_, words) in zip(found, expected, strict=True):
@@ -50,7 +54,7 @@ def test_every_wrong_row_has_its_number_and_the_others_are_read(place, rows, rea
     assert str(labelled.problems[0]) == "line 2: there is no file nowhere.png."
     with pytest.raises(UserError) as caught:
         labelled.demand_sound()
-    assert "12 rows that cannot be learned from: line 2: there is no file nowhere.png." in str(caught.value)
+    assert "14 rows that cannot be learned from: line 2: there is no file nowhere.png." in str(caught.value)
 
 
 def test_many_problems_are_told_up_to_twenty_and_counted(rows, lines, read):

@@ -137,6 +137,18 @@ def test_nothing_is_overwritten_by_accident(kitchen: Bundle, packed: Path, here:
         import_bundle(packed, "mine", replace=True)
 
 
+def test_an_export_goes_through_a_link_and_replaces_no_pipe(kitchen: Bundle, here: Path) -> None:
+    (here / "deep").mkdir()
+    (here / "link.tar").symlink_to("deep/kitchen.tar")
+    export_bundle(kitchen, "link.tar")
+    assert (here / "link.tar").is_symlink()
+    assert import_bundle("deep/kitchen.tar").files == kitchen.files
+    os.mkfifo(here / "pipe.tar")
+    with pytest.raises(UserError, match=r"pipe\.tar is a pipe"):
+        export_bundle(kitchen, "pipe.tar", replace=True)
+    assert (here / "pipe.tar").is_fifo()
+
+
 def test_an_export_that_fails_leaves_no_file(kitchen: Bundle, here: Path) -> None:
     file = kitchen.path / "image" / "memory.safetensors"
     data = bytearray(file.read_bytes())
