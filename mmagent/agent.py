@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "Request", "Shot"]
 
-ShotsLike = str | Path | Sequence[Shot | Mapping[str, Any]]
-"""A file or folder of shots, or shots one by one."""
+ShotsLike = str | Path | Sequence[Shot | Mapping[str, Any]] | None
+"""A file or folder of shots, or shots one by one; None for none."""
 
 _OPTIONS = ("shots", "choices", *(option.name for option in fields(Options)), "on_text")
 
@@ -260,7 +260,7 @@ class Agent:
         """Shots from a file, a folder, or one by one; what `ask` does with its `shots`. Raises UserError."""
         if isinstance(shots, str | Path):
             return read_shots(shots, self._senses.modalities)
-        return [as_shot(shot, self._senses.modalities, at) for at, shot in enumerate(shots, start=1)]
+        return [as_shot(shot, self._senses.modalities, at) for at, shot in enumerate(shots or (), start=1)]
 
     def features(self, modality: str, sources: Sequence[object]) -> Features:
         """The encoder's features of sources: what training and the shot memory see. Raises UserError."""
@@ -343,6 +343,9 @@ class Agent:
     ) -> dict[int, Answer | UserError]:
         """Answers and errors by the request's index."""
         self._composer.check(options)
+        for number, one in enumerate(requests, start=1):
+            if not isinstance(one, Request):
+                raise UserError(f"request {number} is {one!r:.60}; it must be a Request.")
         jobs, errors = self._composed(requests, options, batch_size)
         found: dict[int, Answer | UserError] = {**errors}
         for answers in self._decoder.answer_all(jobs, options, batch_size, on_text):

@@ -45,10 +45,11 @@ class Shot:
         if not answer:
             raise UserError(f"a shot{f' ({self.source})' if self.source else ''} has an empty answer.")
         demand_whole(answer, "the answer of a shot")
-        demand_whole(self.question or "", "the question of a shot")
+        question = _asked(self.question, "the question of a shot")
         object.__setattr__(self, "answer", answer)
+        object.__setattr__(self, "media", _sources(self.media))
         object.__setattr__(self, "source", self.source or _files(self.media))
-        object.__setattr__(self, "question", " ".join((self.question or "").split()) or None)
+        object.__setattr__(self, "question", " ".join(question.split()) or None)
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,9 @@ class Request:
     choices: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        demand_whole(self.question or "", "the question")
-        object.__setattr__(self, "question", (self.question or "").strip() or None)
+        question = _asked(self.question, "the question")
+        object.__setattr__(self, "question", question.strip() or None)
+        object.__setattr__(self, "media", _sources(self.media))
         if self.choices is not None:
             object.__setattr__(self, "choices", check_choices(self.choices))
 
@@ -78,6 +80,11 @@ def check_choices(choices: Sequence[str], said: str | None = None) -> tuple[str,
     """
     if isinstance(choices, str):
         choices = choices.split(",")
+    if not isinstance(choices, Sequence):
+        raise UserError(f"choices is {choices!r:.60}; give a list of answers.")
+    for choice in choices:
+        if isinstance(choice, bool) or not isinstance(choice, str | int | float):
+            raise UserError(f"the choice {choice!r:.40} is neither text nor a number.")
     cleaned = [" ".join(str(choice).split()) for choice in choices]
     given = said or f"choices {list(choices)!r:.60}"
     example = f"{said.split()[0]} red,blue" if said else '["red", "blue"]'
@@ -92,6 +99,21 @@ def check_choices(choices: Sequence[str], said: str | None = None) -> tuple[str,
     if twice:
         raise UserError(f"{f'{said}: ' if said else ''}the choice {twice[0]!r} is given twice.")
     return tuple(cleaned)
+
+
+def _asked(question: object, what: str) -> str:
+    """A question as text, "" for none. Raises UserError."""
+    if not isinstance(question, str | None):
+        raise UserError(f"{what} is {question!r:.60}; it must be text.")
+    demand_whole(question or "", what)
+    return question or ""
+
+
+def _sources(media: object) -> dict[str, list[object]]:
+    """Media by modality, a single source as a list of one. Raises UserError."""
+    if not isinstance(media, Mapping):
+        raise UserError(f'media is {media!r:.60}; give sources by modality, such as {{"image": ["a.png"]}}.')
+    return {name: sources_of(value) for name, value in media.items()}
 
 
 def in_order(media: Media) -> list[tuple[str, object]]:

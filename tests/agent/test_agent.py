@@ -123,6 +123,9 @@ def test_streamed_text_is_the_answer(agent: Agent, vectors: np.ndarray) -> None:
         ({"question": "what?", "prompt": "vqq"}, "Did you mean 'vqa'?"),
         ({"question": "what?", "choices": []}, "choices"),
         ({"question": "what?", "choices": ["a", "a"]}, "twice"),
+        ({"question": "what?", "choices": 5}, "choices is 5; give a list of answers"),
+        ({"question": "what?", "choices": [None, 2]}, "the choice None is neither text nor a number"),
+        ({"question": b"what?"}, "the question is b'what?'; it must be text"),
         ({"question": "what?", "shots": [{"answer": ""}]}, "answer"),
         ({"question": "what?", "shots": [{"anwser": "x"}]}, "Did you mean 'answer'?"),
         ({"question": "what?", "shots": "no/such/shots.jsonl"}, "no/such/shots.jsonl"),
@@ -133,6 +136,18 @@ def test_what_cannot_be_asked_is_said_in_one_line(agent: Agent, options: dict[st
         agent.ask(**options)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_one_source_may_stand_without_a_list(agent: Agent, vectors: np.ndarray, tmp_path: Path) -> None:
+    """As with `ask`; read letter by letter, a path would be a dozen files that are not there."""
+    np.save(tmp_path / "one.npy", vectors[0])
+    place = str(tmp_path / "one.npy")
+    assert Request("what?", {"vector": place}) == Request("what?", {"vector": [place]})
+    assert Shot("dax", media={"vector": place}) == Shot("dax", media={"vector": [place]})
+    with pytest.raises(UserError, match=r"request 1 is \{'question': 'what\?'\}; it must be a Request"):
+        agent.ask_many([{"question": "what?"}])  # type: ignore[list-item]
+    with pytest.raises(UserError, match="give sources by modality"):
+        Request("what?", place)  # type: ignore[arg-type]
 
 
 def test_another_core_answers_in_words_and_refuses_prefixes(

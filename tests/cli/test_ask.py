@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import select
 import sys
 
 import pytest
@@ -160,9 +161,11 @@ def test_on_a_terminal_the_text_is_streamed(ask, pictures, monkeypatch):
     with Terminal(theirs) as terminal:
         monkeypatch.setattr(sys, "stdout", terminal)
         assert ask(*asked).code == 0
-        shown = os.read(ours, 65536).decode().replace("\r\n", "\n")
+        shown = b""
+        while not shown.endswith(b"\n") and select.select([ours], [], [], 10)[0]:
+            shown += os.read(ours, 65536)
     os.close(ours)
-    assert shown == "".join(terminal.pieces) == plain
+    assert shown.decode().replace("\r\n", "\n") == "".join(terminal.pieces) == plain
     said = [piece for piece in terminal.pieces if piece.strip()]
     assert len(said) > 1
     assert plain.rstrip("\n") not in said
