@@ -83,6 +83,12 @@ def _structure(table: Table, summary: Summary) -> Mapping[str, Any]:
     }
     for one, other, r in summary.correlations()[:3]:
         told[f"correlation of {one} and {other}"] = round(r, 3)
+    for what, names in (
+        ("numbers with a decimal comma", [one.name for one in summary.columns if one.comma]),
+        ("dates with the day first", [one.name for one in summary.columns if one.day_first]),
+    ):
+        if names:
+            told[what] = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     if table.notes:
         told["mended in reading"] = " ".join(table.notes)
     return told
@@ -119,7 +125,15 @@ def _noise(table: Table, summary: Summary) -> Mapping[str, Any]:
     for column in summary.columns[:LISTED]:
         if column.missing:
             told[f"missing in {column.name} (%)"] = round(100 * column.missing / column.n, 2)
+        if column.units and (column.foreign or column.units[0][0]):
+            told[f"units in {column.name}"] = _listed(column.units)
     return told
+
+
+def _listed(units: Sequence[tuple[str, int]]) -> str:
+    """Units and how often they came: "$ 12, € 1"."""
+    shown = ", ".join(f"{unit or 'none'} {count:,}" for unit, count in units[:4])
+    return f"{shown} and {len(units) - 4} more" if len(units) > 4 else shown
 
 
 def _outliers(column: Column) -> int:

@@ -51,7 +51,7 @@ def read_separated(opened: Open, name: str) -> Table:
     def chunks() -> Iterator[list[Row]]:
         return _chunks(lines, separator, width, headed, name, table.notes)
 
-    table.chunks_of = chunks
+    table.chunks_of, table.semicolons = chunks, separator == ";"
     table.format = f"text separated by {SEPARATORS[separator]}, {encoding}"
     if not any(True for _ in table.chunks()):
         raise UserError(f"{name} has column names ({', '.join(names[:5])}) and no row below them. Add rows.")
@@ -170,8 +170,8 @@ def _has_header(first: Row, records: Sequence[Row]) -> bool:
         body = [row[at] for row in records if at < len(row) and not is_missing(row[at])]
         if not body:
             continue
-        typed = sum(as_number(value) is not None or as_date(value) is not None for value in body) / len(body)
-        own = as_number(cell) is not None or as_date(cell) is not None
+        typed = sum(map(_is_typed, body)) / len(body)
+        own = _is_typed(cell)
         if typed > 0.8:
             votes += 1 if not own and not is_missing(cell) else -1 if own and not _year(cell) else 0
         elif cell in body:
@@ -179,6 +179,11 @@ def _has_header(first: Row, records: Sequence[Row]) -> bool:
         elif own:
             votes -= 0 if _year(cell) else 1
     return votes >= 0
+
+
+def _is_typed(cell: str) -> bool:
+    """Whether a cell is a number, with a decimal comma or point, or a date."""
+    return as_number(cell, comma=True) is not None or as_date(cell) is not None
 
 
 def _year(cell: str) -> bool:

@@ -36,6 +36,7 @@ class Table:
     names    distinct and not empty
     chunks_of  gives the rows anew whenever it is called, in lists of at most `CHUNK`
     format   "csv separated by commas, utf-8", for people
+    semicolons  part the cells, so that a comma in a number is likely to be its decimal sign
     notes    what was mended in reading: "2 columns are called Rank; ..."; filled in by a first pass
     """
 
@@ -44,6 +45,7 @@ class Table:
     format: str
     notes: list[str] = field(default_factory=list)
     name: str = "the table"
+    semicolons: bool = False
     _kept: list[Row] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +101,8 @@ class Table:
         digest = hashlib.sha256(b"table\n" + _joined([self.names]))
         for chunk in self.chunks():
             digest.update(_joined(chunk))
+        if self.semicolons and (told := self.summary.told_commas):
+            digest.update(f"decimal commas {told}".encode())  # which the cells alone do not tell
         return digest.hexdigest()
 
 
