@@ -151,3 +151,22 @@ def test_values_stand_in_one_column(pictures, tiny_bundle):
     assert len(rows) > 20
     assert {line[column - 2 : column] for line in rows} == {"  "}
     assert all(line[column] != " " for line in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "modality"),
+    [
+        ("a.mel", b"no sign of a melody", "melody"),
+        ("a.edges", b"a b 0.5\nb c 0.7\n", "graph"),
+        ("a.edgelist", b'1 2 {"weight": 3}\n2 3 {}\n', "graph"),
+    ],
+)
+def test_where_no_content_tells_the_suffix_does(tmp_path, plugins, name, content, modality):
+    (tmp_path / name).write_bytes(content)
+    assert modality_of(tmp_path / name, plugins.modalities) == modality
+
+
+def test_where_several_have_the_suffix_they_are_told(tmp_path, plugins):
+    (tmp_path / "a.csv").write_text("1,2\n3,4\n")
+    told = refused(tmp_path / "a.csv", plugins=plugins)
+    assert "can be read as series or table. Choose with --modality series or --modality table." in told

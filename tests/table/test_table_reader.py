@@ -186,6 +186,12 @@ def test_another_sheet_and_formulas_are_told(reader: TableReader) -> None:
         (CSV.encode(), True),
         (CSV.replace(",", "\t").encode(), True),
         (CSV.encode("utf-16"), True),
+        (b'name,notes\n"Smith, J.","one line\nline two"\n"Doe","x\n\n,,y"\n', True),  # a cell of many lines
+        (b'a,b\n"' + b"x,\n" * 2000 + b'",1\n', False),  # cut off in a cell before anything tells
+        (b'item,price\nA,"$1,200.50"\nB,$30.00\n', True),  # words of one letter
+        (b"a|b\nx|1\ny|2\n", True),
+        (b"a,b\n1,x\n\n\n2,y\n", True),
+        (b"day,val\n2024-01-01T00:00:00,1\n2024-01-02T00:00:00Z,2\n", False),
         (b"time,volt\n0.0,1.5\n0.1,1.6\n0.2,1.7\n", False),  # numbers only: a series
         (b"0.1\t0.2\n0.3\t0.4\n", False),
         (b"One line of prose, no more.\n", False),
