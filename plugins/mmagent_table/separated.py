@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -148,19 +149,41 @@ def _head_records(lines: Lines, separator: str, name: str) -> tuple[Row, list[Ro
 
 
 def _records(lines: Lines, separator: str, name: str) -> Iterator[tuple[int, Row]]:
-    """Line number and cells of every record that is not blank."""
-    reader = csv.reader(iter(lines), delimiter=separator)
+    """Line number and cells of every record that is not blank. Raises `UserError` for an open quotation."""
+    taken: list[str] = []  # of the record that is being read
+
+    def handed() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            yield line
+        if taken:  # more is wanted for this record than there is
+            line = _opened_in(taken, reader.line_num, separator)
+            raise UserError(
+                f"{name}, line {line}: a quotation mark is opened that is not closed. Close it, or copy the "
+                "file again if it is cut off."
+            )
+
+    reader = csv.reader(handed(), delimiter=separator)
     while True:
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
+            line = _opened_in(taken, reader.line_num, separator)
             raise UserError(
-                f"{name}, line {reader.line_num}: {error}. A quotation mark may be open; close it."
+                f"{name}, line {line}: {error}. A quotation mark may be open; close it."
             ) from error
+        taken.clear()
         if row and any(row):
             yield reader.line_num, tuple(map(text_of, row))
+
+
+def _opened_in(taken: Sequence[str], last: int, separator: str) -> int:
+    """The line in which the quotation begins that lines leave open; `last` is the number of the last."""
+    text = "".join(taken)
+    opened = re.search(rf'(?<![^\n\r{re.escape(separator)}])"(?:[^"]|"")*\Z', text)
+    return last - text[opened.start() if opened else len(text) :].rstrip("\n").count("\n")
 
 
 def _has_header(first: Row, records: Sequence[Row]) -> bool:
