@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError, did_you_mean
 from mmagent.inspection.cost import TokenCost, token_cost
+from mmagent.reading import file_and_part
 from mmagent.sniff import HEAD, possible, starts_like
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def inspect_file(
     bundle: str | Path | None = "tiny",
     plugins: Plugins | None = None,
 ) -> Inspection:
-    """Read a file (or "-", standard input) and tell what is in it.
+    """Read a file (or "-", standard input) and tell what is in it; "FILE#3" is a part of one that holds many.
 
     `modality` is found by content, then by suffix, where it is not given. `bundle` None asks no bundle what
     the file costs. Raises `UserError` for what is missing, damaged, recognised by nobody or by several.
@@ -96,7 +97,7 @@ def inspect_file(
     return Inspection(
         source=name,
         modality=found,
-        bytes=None if name == STDIN else _size(name),
+        bytes=None if name == STDIN else _size(file_and_part(name)[0]),
         description=reader.describe(raw),
         fingerprint=reader.fingerprint(raw),
         profile=None if profiled is None else profiled(raw),
@@ -110,8 +111,9 @@ def modality_of(source: str | Path, modalities: Mapping[str, Modality]) -> str:
     Raises `UserError` where nobody recognises it, or several do; it says which there are and how to choose.
     """
     name = os.fspath(source)
-    head = _head(name)
-    found = possible(head, Path(name).suffix, modalities)
+    file = file_and_part(name)[0]
+    head = _head(file)
+    found = possible(head, Path(file).suffix, modalities)
     if not found:
         raise UserError(
             f"{name} is read by no modality that is installed: it starts like {starts_like(head)}. "

@@ -170,3 +170,16 @@ def test_where_several_have_the_suffix_they_are_told(tmp_path, plugins):
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")
     told = refused(tmp_path / "a.csv", plugins=plugins)
     assert "can be read as series or table. Choose with --modality series or --modality table." in told
+
+
+def test_a_part_of_a_file_is_looked_at_by_its_number(tmp_path):
+    file = tmp_path / "two.ts"
+    file.write_text("@univariate true\n@classLabel false\n@data\n1,2,3\n4,5\n")
+    assert "two.ts#1 is the first" in refused(file)
+    found = inspect_file(f"{file}#2", bundle=None)
+    assert (found.modality, found.bytes) == ("series", file.stat().st_size)
+    assert found.description.startswith("series, 2 samples")
+    assert "there is no file" in refused(f"{tmp_path / 'three.ts'}#1")
+    odd = tmp_path / "two.ts#1"  # a file of this very name is meant
+    odd.write_text("@data\n1,2,3,4\n")
+    assert inspect_file(odd, bundle=None, modality="series").description.startswith("series, 4 samples")
