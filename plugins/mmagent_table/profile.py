@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmagent.profile import Profile
 from mmagent_table.columns import Column
 from mmagent_table.summary import Summary
-from mmagent_table.table import Table
+from mmagent_table.table import Table, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def profile(table: Table) -> Profile:
         "information": _information(summary),
         "noise": _noise(table, summary),
     }
-    return Profile(summary.told(), sections, lambda figure: draw(summary, figure))
+    return Profile(told(table), sections, lambda figure: draw(summary, figure))
 
 
 def _elements(summary: Summary) -> Mapping[str, Any]:

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from mmagent_table.match import Grid
     from mmagent_table.summary import Summary
 
-__all__ = ["CHUNK", "MAX_COLUMNS", "MAX_ROWS", "AskedTable", "Row", "Table", "apart", "distinct_names"]
+__all__ = [
+    "CHUNK",
+    "MAX_COLUMNS",
+    "MAX_ROWS",
+    "AskedTable",
+    "Row",
+    "Table",
+    "apart",
+    "distinct_names",
+    "told",
+]
 
 Row = tuple[str, ...]
 Chunks = Callable[[], Iterator[list[Row]]]
@@ -36,6 +46,7 @@ class Table:
     names    distinct and not empty
     chunks_of  gives the rows anew whenever it is called, in lists of at most `CHUNK`
     format   "csv separated by commas, utf-8", for people
+    part     which part of the file is read, and how to choose another; "" where there is one
     semicolons  part the cells, so that a comma in a number is likely to be its decimal sign
     notes    what was mended in reading: "2 columns are called Rank; ..."; filled in by a first pass
     """
@@ -45,6 +56,7 @@ class Table:
     format: str
     notes: list[str] = field(default_factory=list)
     name: str = "the table"
+    part: str = ""
     semicolons: bool = False
     _kept: list[Row] | None = field(default=None, repr=False)
 
@@ -122,6 +134,11 @@ class AskedTable:
 def apart(raw: Table | AskedTable) -> tuple[Table, str | None]:
     """Table and question of a raw value; None where nothing is asked."""
     return (raw.table, raw.question) if isinstance(raw, AskedTable) else (raw, None)
+
+
+def told(table: Table) -> str:
+    """One line: size, columns with their types, and which part of a file it is."""
+    return f"{table.summary.told()}; {table.part}" if table.part else table.summary.told()
 
 
 def distinct_names(names: Sequence[str], notes: list[str]) -> tuple[str, ...]:

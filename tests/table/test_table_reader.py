@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from mmagent.errors import UserError
+from mmagent.inspection import inspect_file
 from mmagent_table import sniff
 from mmagent_table.cells import as_date, as_number
 from mmagent_table.reader import TableReader
@@ -178,6 +180,30 @@ def test_another_sheet_and_formulas_are_told(reader: TableReader) -> None:
     assert [row[:2] for row in table.rows()] == [("a", "1"), ("b", "2")]
     assert any("'data'" in note for note in table.notes)
     assert any("2 of 2 formulas" in note for note in table.notes)
+
+
+def test_a_sheet_is_chosen_by_its_name(reader: TableReader, tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "About"
+    book.active.append(["note"])
+    book.active.append(["made by hand"])
+    for row in (["city", "n"], ["Oslo", 1], ["Rome", 2]):
+        (book["Data"] if "Data" in book.sheetnames else book.create_sheet("Data")).append(row)
+    file = tmp_path / "towns.xlsx"
+    book.save(file)
+    assert reader.describe(reader.load(file)).endswith("the sheet 'About' of 2, another with towns.xlsx#Data")
+    for name in ("Data", "data"):
+        assert reader.load(f"{file}#{name}").names == ("city", "n")
+    assert reader.load(file).names == ("note",)  # which table is kept does not mix them up
+    found = inspect_file(f"{file}#Data", bundle=None)
+    assert (found.modality, found.bytes) == ("table", file.stat().st_size)
+    assert "the sheet 'Data' of 2" in found.description
+    with pytest.raises(UserError, match=r"no sheet 'Dat'. There are: About, Data. Did you mean 'Data'"):
+        reader.load(f"{file}#Dat")
+    (tmp_path / "a.csv").write_text("a,b\nx,1\n")
+    with pytest.raises(UserError, match="is no workbook"):
+        reader.load(tmp_path / "a.csv#Data")
 
 
 @pytest.mark.parametrize(
