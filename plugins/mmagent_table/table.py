@@ -157,7 +157,8 @@ def distinct_names(names: Sequence[str], notes: list[str]) -> tuple[str, ...]:
         taken.add(unique)
         made.append(unique)
     notes += [
-        f"{count} columns are called {name!r}; they are told apart by (2), (3)."
+        f"{count} columns are called {name!r}; they are told apart by "
+        f"(2){'' if count == 2 else ' and (3)' if count == 3 else f' to ({count})'}."
         for name, count in twice.items()
     ]
     if empty := sum(not name.strip() for name in names):

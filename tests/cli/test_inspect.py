@@ -42,6 +42,8 @@ def test_a_bad_file_spoils_no_other(inspect, pictures, tmp_path):
     assert done.err.count("\n") == 1
     assert "it starts like text" in done.err
     assert json.loads(done.out)["modality"] == "image"
+    told = inspect(tmp_path / "x.txt", pictures / "red.png")
+    assert told.out.startswith(str(pictures / "red.png"))  # no empty line before what is printed first
 
 
 def test_a_picture_is_drawn(inspect, pictures, tmp_path):

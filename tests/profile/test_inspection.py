@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from mmagent.inspection import inspect_file, modality_of
 from mmagent.inspection.shown import number, text
 from mmagent.modality import Modality
 from mmagent.plugins import load_plugins
+from mmagent.profile import Profile
 
 
 class PlainReader:
@@ -112,8 +114,6 @@ def test_mistakes_are_told_in_one_line(tmp_path, pictures):
 
 
 def test_a_sense_that_only_remembers_costs_nothing(pictures, tiny_bundle, monkeypatch):
-    from dataclasses import replace
-
     from mmagent.bundle import Bundle
     from mmagent.inspection import token_cost
 
@@ -183,3 +183,13 @@ def test_a_part_of_a_file_is_looked_at_by_its_number(tmp_path):
     odd = tmp_path / "two.ts#1"  # a file of this very name is meant
     odd.write_text("@data\n1,2,3,4\n")
     assert inspect_file(odd, bundle=None, modality="series").description.startswith("series, 4 samples")
+
+
+def test_a_long_name_stands_above_its_value(melody, plugins):
+    found = inspect_file(melody, bundle=None, plugins=plugins)
+    long = "a name that is longer than the column of names may be wide"
+    told = Profile("melody", {"structure": {long: 0.5, "short": 1}})
+    lines = text(replace(found, profile=told)).splitlines()
+    at = lines.index(f"  {long}")
+    assert lines[at + 1].rindex("0.5") == lines[at + 2].rindex("1")
+    assert lines[at + 1].strip() == "0.5"

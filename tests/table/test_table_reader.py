@@ -146,7 +146,14 @@ def test_a_file_without_names_gets_some(reader: TableReader) -> None:
 def test_names_that_come_twice_are_told_apart(reader: TableReader) -> None:
     table = reader.load(b"Wine,Rank,Beer,Rank,\na,1,b,2,x\nc,3,d,4,y\n")
     assert table.names == ("Wine", "Rank", "Beer", "Rank (2)", "column 5")
-    assert any("'Rank'" in note for note in table.notes)
+    assert any("'Rank'; they are told apart by (2)." in note for note in table.notes)
+
+
+def test_row_labels_without_a_name_are_called_index(reader: TableReader) -> None:
+    pytest.importorskip("pyarrow")
+    stream = io.BytesIO()
+    frame().iloc[[2, 0, 1]].to_parquet(stream)
+    assert reader.load(stream.getvalue()).names == (*ROWS[0], "index")
 
 
 def test_cells_keep_separators_quotes_and_lines(reader: TableReader) -> None:
