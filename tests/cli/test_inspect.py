@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -115,4 +117,6 @@ def test_without_matplotlib_a_picture_is_refused_before_anything_is_read(inspect
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = inspect("no.png", "--picture", "x.png")
     assert done.code == 2
-    assert "pip install 'mmagent[train]'" in done.err
+    assert "pip install 'mmagent[pictures]'" in done.err
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert any(one.startswith("matplotlib") for one in extras["optional-dependencies"]["pictures"])
