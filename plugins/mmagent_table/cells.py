@@ -108,7 +108,7 @@ def as_number(cell: str, comma: bool = False) -> Number | None:
     """
     text = cell.strip()
     if len(text) < 30 and text.isascii() and text.replace(".", "", 1).isdigit():
-        sign = _sign(text)
+        sign = _sign(text) if "." in text else ""
         return Number(float(text.replace(".", "") if comma and sign == ".?" else text), "", sign)
     if not text or len(text) > 48 or _DIGIT.search(text) is None:
         return None
@@ -138,13 +138,15 @@ def as_number(cell: str, comma: bool = False) -> Number | None:
 
 def _sign(digits: str) -> str:
     """What parts off the decimals of digits, as `Number.sign` has it."""
-    signs = [letter for letter in digits if letter in ",."]
-    if not signs:
+    points, commas = digits.count("."), digits.count(",")
+    if not points + commas:
         return ""
-    last = signs[-1]
-    if len(signs) > 1:  # only one of the signs comes twice: the one that sets thousands apart
-        return last if len(set(signs)) > 1 else "," if last == "." else "."
-    before, after = digits.split(last)
+    if points and commas:
+        return "," if digits.rfind(",") > digits.rfind(".") else "."
+    if points + commas > 1:  # what comes twice sets thousands apart
+        return "," if points else "."
+    last = "." if points else ","
+    before, _, after = digits.partition(last)
     if before == "0" or not before.isdigit():
         return last
     if len(after) != 3 or len(before) > 3:

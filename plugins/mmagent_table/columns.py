@@ -92,9 +92,11 @@ class Tally:
         """Count some cells."""
         found = Counter(cells)
         self.n += len(cells)
-        numbers: list[Value] = []  # as cells are read by themselves, and where commas are decimal
+        numbers: list[Value] = []  # the same whether commas are decimal or not
+        points: list[Value] = []  # read as if they are not, and as if they are
         commas: list[Value] = []
-        dates: list[Value] = []  # the month first, and the day
+        dates: list[Value] = []
+        months: list[Value] = []  # read as if the month stands first, and as if the day does
         days: list[Value] = []
         for cell, count in found.items():
             if is_missing(cell):
@@ -102,22 +104,26 @@ class Tally:
                 continue
             self._count(cell, count)
             self._length += len(cell) * count
-            number = comma = as_number(cell)
-            if "," in cell if number is None else number.sign.endswith("?"):
-                comma = as_number(cell, comma=True)
-            if number is not None:
+            number = as_number(cell)
+            if number is not None and not number.sign.endswith("?"):
                 numbers.append((number.value, number.unit, count))
-            if comma is not None:
+                if number.sign:
+                    self.signs[number.sign] += count
+            elif (number is not None or "," in cell) and (comma := as_number(cell, comma=True)) is not None:
                 commas.append((comma.value, comma.unit, count))
                 self.signs[comma.sign] += count
+                if number is not None:
+                    points.append((number.value, number.unit, count))
             elif (date := as_date(cell)) is not None:
-                self._orders[date_order(cell)] += count
-                dates.append((date, "", count))
-                days.append((as_date(cell, day_first=True) or 0.0, "", count))
+                order = date_order(cell)
+                self._orders[order] += count
+                (months if order == "either" else dates).append((date, "", count))
+                if order == "either":
+                    days.append((as_date(cell, day_first=True) or 0.0, "", count))
             if as_bool(cell) is not None:
                 self._bools += count
-        self._numbers.add(numbers, commas)
-        self._dates.add(dates, days)
+        self._numbers.add(numbers, points, commas)
+        self._dates.add(dates, months, days)
 
     def column(self, comma: bool = False) -> Column:
         """What the column is, of all that passed by; `comma`: numbers have a decimal comma."""

@@ -96,6 +96,10 @@ class Numbers:
     def add(self, values: Sequence[Value]) -> None:
         """Add some numbers."""
         grouped: dict[str, list[tuple[float, int]]] = {}
+        if values and self._written.keys() <= {""} and not any(unit for _, unit, _ in values):
+            grouped[""] = [(value, count) for value, _, count in values]  # as most columns are
+            self._written[""] += sum(count for _, count in grouped[""])
+            values = ()
         for value, unit, count in values:
             plain = plain_unit(unit) if unit else ""
             if plain not in self._by_unit and len(self._by_unit) + len(grouped) >= UNITS:
@@ -144,13 +148,13 @@ class Readings:
     def __init__(self) -> None:
         self._one = self._other = Numbers()
 
-    def add(self, values: Sequence[Value], others: Sequence[Value]) -> None:
-        """Add what some cells are, read in one way and in the other."""
-        if self._other is self._one and others != values:
+    def add(self, both: Sequence[Value], one: Sequence[Value], other: Sequence[Value]) -> None:
+        """Add what some cells are in both ways, and what others are read in one way and in the other."""
+        if self._other is self._one and (one or other):
             self._other = copy.deepcopy(self._one)
-        self._one.add(values)
+        self._one.add([*both, *one])
         if self._other is not self._one:
-            self._other.add(others)
+            self._other.add([*both, *other])
 
     def chosen(self, other: bool) -> Numbers:
         """The numbers of one way, or of the other."""

@@ -157,9 +157,9 @@ def _records(lines: Lines, separator: str, name: str) -> Iterator[tuple[int, Row
             taken.append(line)
             yield line
         if taken:  # more is wanted for this record than there is
-            line = _opened_in(taken, reader.line_num, separator)
+            start = _opened_in(taken, reader.line_num, separator)
             raise UserError(
-                f"{name}, line {line}: a quotation mark is opened that is not closed. Close it, or copy the "
+                f"{name}, line {start}: a quotation mark is opened that is not closed. Close it, or copy the "
                 "file again if it is cut off."
             )
 
