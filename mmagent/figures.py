@@ -104,12 +104,6 @@ class Moments:
         """The standard deviation of all values (divided by their number); nan while nothing was seen."""
         return math.sqrt(self._squares / self.count) if self.count else math.nan
 
-    @property
-    def missing_share(self) -> float:
-        """The share of values that were not finite, from 0 to 1."""
-        total = self.count + self.missing
-        return self.missing / total if total else 0.0
-
 
 class Autocorrelation:
     """The correlation of a signal with itself some steps later, as it comes in pieces.

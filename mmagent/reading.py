@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["MAX_BYTES", "read_bytes", "read_file", "stdin", "what_there_is"]
+__all__ = ["MAX_BYTES", "file_and_part", "read_bytes", "read_file", "stdin", "what_there_is"]
 
 MAX_BYTES = 1 << 30  # a file of more than 1 GiB is not read into memory
 
@@ -76,6 +76,19 @@ def read_file(name: str, what: str, *, most: int = MAX_BYTES) -> bytes:
         raise UserError(f"there is no file {name}. {what_there_is(path)}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{name} cannot be read: {error}. Check the path.") from error
+
+
+def file_and_part(name: str) -> tuple[str, str | None]:
+    """A file, and the part of it that its name ends in: "book.xlsx#Data" is ("book.xlsx", "Data").
+
+    The part is None where the file as it is named is there, and where the one without it is not.
+    """
+    file, mark, part = name.rpartition("#")
+    try:
+        parted = bool(file and mark and part) and not os.path.lexists(name) and Path(file).is_file()
+    except (OSError, ValueError):
+        parted = False
+    return (file, part) if parted else (name, None)
 
 
 def _binary(content: Any) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,33 @@ def in_order(media: Media) -> list[tuple[str, object]]:
 
 
 def sources_of(value: object) -> list[object]:
-    """One source or several: a list or tuple is several, anything else is one."""
-    return list(value) if isinstance(value, list | tuple) else [value]
+    """One source or several: a list or tuple is several, anything else is one.
+
+    One is also a list of records, ``[{"town": "Oslo", "people": 7}, ...]``, and an array with its rate,
+    ``(samples, 16000)``.
+    """
+    if not isinstance(value, list | tuple) or _are_records(value) or _is_sampled(value):
+        return [value]
+    return list(value)
+
+
+def _are_records(values: Sequence[object]) -> bool:
+    """Whether all are mappings of names to plain values, and no files ``{"bytes": ...}``."""
+    return bool(values) and all(
+        isinstance(one, Mapping) and not set(one) <= {"bytes", "path"} and all(map(_is_plain, one.values()))
+        for one in values
+    )
+
+
+def _is_plain(value: object) -> bool:
+    return not isinstance(value, bytes | bytearray | Mapping | Set | list | tuple) and not (
+        getattr(value, "ndim", 0) or hasattr(value, "read")
+    )
+
+
+def _is_sampled(values: Sequence[object]) -> bool:
+    """Whether these are an array and a number."""
+    return len(values) == 2 and bool(getattr(values[0], "ndim", 0)) and isinstance(values[1], Real)
 
 
 def as_shot(shot: Shot | Mapping[str, Any], modalities: Collection[str], number: int) -> Shot:

@@ -68,6 +68,9 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("[", "JSON"),
 )
 
+PLAIN = ("text", "XML", "JSON")  # of which the beginning does not tell what it is
+UNKNOWN = "unknown data"
+
 
 def recognise(file: Path, modalities: Mapping[str, Modality]) -> str | None:
     """The modality that a file's content announces, or None. Raises OSError."""
@@ -87,6 +90,20 @@ def modality_of(file: Path, modalities: Mapping[str, Modality]) -> str | None:
             if (found := recognise(file, named or modalities)) is not None:
                 return found
     return next(iter(named), None)
+
+
+def possible(head: bytes, suffix: str, modalities: Mapping[str, Modality]) -> list[Modality]:
+    """What a file with these first bytes and this suffix can be read as; several where nothing tells.
+
+    Those that its content announces, of several the ones with its suffix. Where the content announces none,
+    those with its suffix, unless it begins like something else that is known, such as a PDF.
+    """
+    found = [one for one in modalities.values() if one.sniff(head)]
+    named = [one for one in found or modalities.values() if suffix.lower() in one.extensions]
+    if found:
+        return named or found
+    like = starts_like(head)
+    return named if like in PLAIN or (like.startswith(UNKNOWN) and len(named) == 1) else []
 
 
 def is_animated(head: bytes) -> bool:
@@ -116,7 +133,7 @@ def starts_like(head: bytes) -> str:
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "an MP4 video")
     found = next((name for start, name in _STARTS if head.startswith(start)), None)
-    return found or _text(head) or f"unknown data ({head[:4].hex(' ')} ...)"
+    return found or _text(head) or f"{UNKNOWN} ({head[:4].hex(' ')} ...)"
 
 
 def _text(head: bytes) -> str | None:

@@ -74,14 +74,16 @@ def inspect(
         raise UserError("stdin can be read once, but '-' is given more often. Use files for the others.")
     found = []
     failed = False
-    for at, file in enumerate(files):
+    printed = False
+    for file in files:
         try:
             one = _inspected(file, modality, _whose(bundle, state), state)
         except UserError as error:
             failure.say(str(error))
             failed = True
             continue
-        _print(one, as_json=as_json, first=at == 0)
+        _print(one, as_json=as_json, first=not printed)
+        printed = True
         found += [one] if picture is not None else []
     if picture is not None and found:
         _draw(found, picture)

@@ -121,7 +121,7 @@ def _superlative(table: Table, rng: random.Random, kept: bool) -> Made | None:
     if not keys or not numbers:
         return None
     key, column = rng.choice(keys), rng.choice(numbers)
-    pairs = [(value_of(row[column], "number"), row[key]) for row in table.rows()]
+    pairs = [(value_of(row[column], table.summary.columns[column]), row[key]) for row in table.rows()]
     there = [(value, cell) for value, cell in pairs if value is not None]
     if len(there) < 3:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmagent.conformance.check import Failed, demand
 from mmagent.conformance.subject import Subject, python_beside
-from mmagent.sniff import HEAD
+from mmagent.sniff import HEAD, possible
 
 __all__ = ["declared_well", "light_import", "recognised"]
 
@@ -87,24 +87,28 @@ def declared_well(subject: Subject) -> str:
 
 
 def recognised(subject: Subject) -> str:
-    """sniff knows the first bytes of every sample; their suffixes are among those that are declared."""
-    modality, others = subject.modality, set()
+    """Every sample is found to be the modality's, or possibly so, as `mmagent inspect` finds it.
+
+    At least one is by its content alone; those that are by their suffix alone are counted.
+    """
+    modality, modalities = subject.modality, subject.plugins.modalities
+    others: set[str] = set()
+    sniffed = 0
     for file in subject.files:
         head = _head(file)
-        by_suffix = file.suffix.lower() in modality.extensions
+        found = [one.name for one in possible(head, file.suffix, modalities)]
         demand(
-            modality.sniff(head) or by_suffix,
-            f"{file.name} is not recognised: neither its first bytes nor its suffix are the modality's.",
+            modality.name in found,
+            f"{file.name} is not recognised: its first bytes and its suffix are taken for "
+            f"{' or '.join(found) or 'no modality that is installed'}.",
         )
-        for name, other in subject.plugins.modalities.items():
-            if other is not modality and (file.suffix.lower() in other.extensions or other.sniff(head)):
-                others.add(name)
-    demand(
-        any(modality.sniff(_head(file)) for file in subject.files),
-        "`sniff` recognises none of the samples by its first bytes.",
-    )
+        sniffed += modality.sniff(head)
+        others |= {*found} - {modality.name}
+    demand(sniffed, "`sniff` recognises none of the samples by its first bytes.")
+    n = len(subject.files)
+    by_suffix = f", {n - sniffed} of them by their suffix alone" if sniffed < n else ""
     shared = f"; {', '.join(sorted(others))} would take such files, too" if others else ""
-    return f"{len(subject.files)} files{shared}"
+    return f"{n} files{by_suffix}{shared}"
 
 
 def _head(file: Path) -> bytes:

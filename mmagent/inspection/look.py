@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.errors import UserError, did_you_mean
 from mmagent.inspection.cost import TokenCost, token_cost
-from mmagent.reading import stdin
-from mmagent.sniff import HEAD, starts_like
+from mmagent.reading import file_and_part, stdin
+from mmagent.sniff import HEAD, possible, starts_like
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,10 +80,10 @@ def inspect_file(
     bundle: str | Path | None = "tiny",
     plugins: Plugins | None = None,
 ) -> Inspection:
-    """Read a file (or "-", standard input) and tell what is in it.
+    """Read a file (or "-", standard input) and tell what is in it; "FILE#3" is a part of one that holds many.
 
-    `modality` is found by content where it is not given. `bundle` None asks no bundle what the file costs.
-    Raises `UserError` for what is missing, damaged, recognised by nobody or by several modalities.
+    `modality` is found by content, then by suffix, where it is not given. `bundle` None asks no bundle what
+    the file costs. Raises `UserError` for what is missing, damaged, recognised by nobody or by several.
     """
     from mmagent.plugins import load_plugins
 
@@ -96,7 +96,7 @@ def inspect_file(
     return Inspection(
         source=name,
         modality=found,
-        bytes=None if name == STDIN else _size(name),
+        bytes=None if name == STDIN else _size(file_and_part(name)[0]),
         description=reader.describe(raw),
         fingerprint=reader.fingerprint(raw),
         profile=None if profiled is None else profiled(raw),
@@ -105,24 +105,23 @@ def inspect_file(
 
 
 def modality_of(source: str | Path, modalities: Mapping[str, Modality]) -> str:
-    """The modality that a file's content announces; of several the only one with the file's suffix.
+    """The modality that a file's content announces; of several, or of none, the only one with its suffix.
 
     Raises `UserError` where nobody recognises it, or several do; it says which there are and how to choose.
     """
     name = os.fspath(source)
-    head = _head(name)
-    found = [one for one in modalities.values() if one.sniff(head)]
+    file = file_and_part(name)[0]
+    head = _head(file)
+    found = possible(head, Path(file).suffix, modalities)
     if not found:
         raise UserError(
             f"{name} is read by no modality that is installed: it starts like {starts_like(head)}. "
             f"There are: {_told(modalities)}. Name one with --modality, or install a plugin that reads it."
         )
-    suffix = Path(name).suffix.lower()
-    named = [one for one in found if suffix in one.extensions] or found
-    if len(named) > 1:
-        options = " or ".join(f"--modality {one.name}" for one in named)
-        raise UserError(f"{name} can be read as {_listed(named)}. Choose with {options}.")
-    return named[0].name
+    if len(found) > 1:
+        options = " or ".join(f"--modality {one.name}" for one in found)
+        raise UserError(f"{name} can be read as {_listed(found)}. Choose with {options}.")
+    return found[0].name
 
 
 def _demand(modality: str, plugins: Plugins) -> str:

@@ -48,7 +48,7 @@ def demand_target(target: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise UserError("a picture needs matplotlib. Install it: pip install 'mmagent[train]'.") from error
+        raise UserError("a picture needs matplotlib. Install it: pip install 'mmagent[pictures]'.") from error
 
 
 def drawn(found: Inspection) -> Image.Image | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["number", "rows", "text"]
 
-WIDEST = 50  # names longer than this do not push the column of values further
+WIDEST = 50  # names longer than this stand on a line of their own
 UNKNOWN = "–"  # also what does not apply
 
 Row = tuple[str, str]
@@ -23,11 +23,13 @@ def text(found: Inspection) -> str:
     """All that was found, without a line break at the end."""
     sections = list(rows(found))
     names = [len(name) for _, told in sections for name, _ in told]
-    width = min(max(names, default=0), WIDEST)
+    width = max((length for length in names if length <= WIDEST), default=0)
     lines = [f"{clean(found.source)}: {_first(found)}"]
     for heading, told in sections:
         lines += ["", heading]
-        lines += [f"  {name:<{width}}  {value}" for name, value in told]
+        for name, value in told:
+            lines += [f"  {name}"] if len(name) > width else []
+            lines.append(f"  {name if len(name) <= width else '':<{width}}  {value}")
     return "\n".join(lines)
 
 

@@ -17,6 +17,8 @@ from mmagent.modality import Modality
 SEPARATORS = (",", "\t", ";", "|")
 XLSX_PARTS = (b"xl/", b"[Content_Types].xml", b"docProps/", b"_rels/.rels")
 NUMBER = r"\s*[-+]?[\d.,\s]*\d(?:[eE][-+]?\d+)?\s*"  # compiled when a file is looked at
+LETTERS = r"(?<!\w)[^\W\d_]|[^\W\d_]{2}"  # not the T of a time
+QUOTED = r'(?<![^\n\r,;\t|])"(?:[^"]|"")*'  # an opened quotation at the beginning of a cell
 NO_WORDS = frozenset("nan na n/a null none inf -inf +inf infinity -infinity".split())
 THINGS = r"(?i)(?:.*[_ ])?id|class|label|target|answer|split|name|species|category"
 """Names of columns that a table of things has and a series has not."""
@@ -36,11 +38,12 @@ def _is_separated_text(head: bytes) -> bool:
     text = _text(head)
     if text is None or text.lstrip()[:1] in ("{", "[", "<"):
         return False
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(head) >= 4096:
+    cut = len(head) >= 4096
+    lines = [line for line in _without_quotes(text, cut).splitlines() if line.strip()]
+    if cut:
         lines = lines[:-1]  # the last one is cut off
     for separator in SEPARATORS:
-        rows = [_cells(line, separator) for line in lines[:50]]
+        rows = [line.split(separator) for line in lines[:50]]
         if len(rows) < 2 or len(rows[0]) < 2:
             continue
         if sum(len(row) == len(rows[0]) for row in rows) < 0.8 * len(rows):
@@ -52,11 +55,9 @@ def _is_separated_text(head: bytes) -> bool:
 
 
 def _is_word(cell: str) -> bool:
-    """Whether a cell has letters, and is no number and no sign of a missing one."""
+    """Whether a cell has letters that make a word, and is no number and no sign of a missing one."""
     plain = cell.strip().strip('"').lower()
-    return (
-        plain not in NO_WORDS and not re.fullmatch(NUMBER, plain) and bool(re.search(r"[^\W\d_]{2}", plain))
-    )
+    return plain not in NO_WORDS and not re.fullmatch(NUMBER, plain) and bool(re.search(LETTERS, plain))
 
 
 def _text(head: bytes) -> str | None:
@@ -68,11 +69,12 @@ def _text(head: bytes) -> str | None:
     return head.decode("utf-8-sig", errors="replace")
 
 
-def _cells(line: str, separator: str) -> list[str]:
-    """Cells of a line, separators within quotes left alone."""
-    if '"' in line:
-        line = re.sub(r'"(?:[^"]|"")*"', lambda found: found[0].replace(separator, " "), line)
-    return line.split(separator)
+def _without_quotes(text: str, cut: bool) -> str:
+    """A text whose quoted cells hold no separators and no line breaks; one that is cut off is left out."""
+    if '"' not in text:
+        return text
+    plain = re.sub(QUOTED + '"', lambda found: re.sub(r"[\n\r,;\t|]", " ", found[0]), text)
+    return re.sub(QUOTED + "$", "", plain) if cut else plain
 
 
 def _reads_as_prose(rows: list[list[str]], separator: str) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mmagent_table.cells import as_bool, as_date, as_number, is_missing
+from mmagent_table.cells import as_bool, as_date, as_number, date_order, is_missing
+from mmagent_table.conventions import day_first, plain_unit
+from mmagent_table.moments import Readings, Value
 
 __all__ = ["KINDS", "Column", "Tally", "value_of"]
 
@@ -19,7 +21,6 @@ KINDS = ("number", "date", "boolean", "category", "text", "empty")
 MOSTLY = 0.9  # share of cells that must read as numbers or dates for a column of them
 TRACKED = 400_000  # distinct values counted exactly, over all columns of a table
 BITS = 1 << 20  # of the bitmap that estimates how many there are beyond (linear counting, Whang et al. 1990)
-SAMPLE = 4096  # values of which quantiles and histograms are made
 FEW = 20  # distinct values of a category, or up to a fifth of the rows
 
 
@@ -32,9 +33,12 @@ class Column:
     distinct   different values; exact unless `estimated`
     top        the most frequent values with their counts
     low, high, mean, std   of numbers, and of dates in days since 1970
-    sample     at most `SAMPLE` of its numbers, drawn evenly; empty for words
+    sample     at most `moments.SAMPLE` of its numbers, drawn evenly; empty for words
     entropy    of its values in bits
-    odd        cells that are neither missing nor of the column's kind
+    odd        cells that are neither missing nor of the column's kind, or are in another unit
+    units      of its numbers with their counts, the commonest first; empty where all have the same
+    foreign    those of them beside the one that most have
+    comma      numbers have a decimal comma;  day_first  a date such as 3/4/2024 is the 3rd of April
     """
 
     name: str
@@ -53,6 +57,10 @@ class Column:
     entropy: float
     mean_length: float
     odd: int
+    units: tuple[tuple[str, int], ...] = ()
+    foreign: frozenset[str] = frozenset()
+    comma: bool = False
+    day_first: bool = False
 
     @property
     def is_key(self) -> bool:
@@ -74,60 +82,81 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._seen: np.ndarray[Any, Any] | None = None
         self.n = self.missing = 0
-        self._kinds: Counter[str] = Counter()
-        self._units: Counter[str] = Counter()
+        self._bools = 0
         self._length = 0
-        self._numbers, self._dates = _Moments(), _Moments()
+        self._numbers, self._dates = Readings(), Readings()
+        self.signs: Counter[str] = Counter()
+        self._orders: Counter[str] = Counter()
 
     def add(self, cells: Sequence[str]) -> None:
         """Count some cells."""
         found = Counter(cells)
         self.n += len(cells)
-        numbers: list[tuple[float, int]] = []
-        dates: list[tuple[float, int]] = []
+        numbers: list[Value] = []  # the same whether commas are decimal or not
+        points: list[Value] = []  # read as if they are not, and as if they are
+        commas: list[Value] = []
+        dates: list[Value] = []
+        months: list[Value] = []  # read as if the month stands first, and as if the day does
+        days: list[Value] = []
         for cell, count in found.items():
             if is_missing(cell):
                 self.missing += count
                 continue
             self._count(cell, count)
             self._length += len(cell) * count
-            if (number := as_number(cell)) is not None:
-                self._kinds["number"] += count
-                self._units[number.unit] += count
-                numbers.append((number.value, count))
+            number = as_number(cell)
+            if number is not None and not number.sign.endswith("?"):
+                numbers.append((number.value, number.unit, count))
+                if number.sign:
+                    self.signs[number.sign] += count
+            elif (number is not None or "," in cell) and (comma := as_number(cell, comma=True)) is not None:
+                commas.append((comma.value, comma.unit, count))
+                self.signs[comma.sign] += count
+                if number is not None:
+                    points.append((number.value, number.unit, count))
             elif (date := as_date(cell)) is not None:
-                self._kinds["date"] += count
-                dates.append((date, count))
+                order = date_order(cell)
+                self._orders[order] += count
+                (months if order == "either" else dates).append((date, "", count))
+                if order == "either":
+                    days.append((as_date(cell, day_first=True) or 0.0, "", count))
             if as_bool(cell) is not None:
-                self._kinds["boolean"] += count
-        self._numbers.add(numbers)
-        self._dates.add(dates)
+                self._bools += count
+        self._numbers.add(numbers, points, commas)
+        self._dates.add(dates, months, days)
 
-    def column(self) -> Column:
-        """What the column is, of all that passed by."""
+    def column(self, comma: bool = False) -> Column:
+        """What the column is, of all that passed by; `comma`: numbers have a decimal comma."""
         there = self.n - self.missing
         distinct, estimated = self._distinct()
-        kind = self._kind(there, distinct)
-        moments = {"number": self._numbers, "date": self._dates}.get(kind, _Moments())
-        unit, count = (self._units.most_common(1) or [("", 0)])[0]
-        fits = self._kinds[kind] if kind in ("number", "date", "boolean") else there
+        turned = day_first(self._orders)
+        read = {"number": self._numbers.chosen(comma), "date": self._dates.chosen(turned)}
+        kind = self._kind(there, distinct, {name: one.n for name, one in read.items()})
+        one = read.get(kind)
+        moments = None if one is None else one.moments(there)
+        foreign = () if one is None else one.foreign(there)
+        fits = one.n if one is not None else self._bools if kind == "boolean" else there
         return Column(
             name=self.name,
             kind=kind,
-            unit=unit if kind == "number" and count > 0.5 * max(there, 1) else "",
+            unit=one.unit(there) if one is not None else "",
             n=self.n,
             missing=self.missing,
             distinct=distinct,
             estimated=estimated,
             top=tuple(self._counts.most_common(20)),
-            low=moments.low if moments.n else None,
-            high=moments.high if moments.n else None,
-            mean=moments.mean if moments.n else None,
-            std=moments.std if moments.n else None,
-            sample=tuple(moments.sample),
+            low=moments.low if moments else None,
+            high=moments.high if moments else None,
+            mean=moments.mean if moments else None,
+            std=moments.std if moments else None,
+            sample=tuple(moments.sample) if moments else (),
             entropy=self._entropy(there, distinct),
             mean_length=self._length / there if there else 0.0,
-            odd=there - fits,
+            odd=there - fits + sum(count for _, count in foreign),
+            units=one.units() if one is not None else (),
+            foreign=frozenset(unit for unit, _ in foreign),
+            comma=comma and kind == "number",
+            day_first=turned and kind == "date",
         )
 
     def _count(self, cell: str, count: int) -> None:
@@ -147,13 +176,13 @@ class Tally:
         guess = round(-BITS * math.log(max(free, 1.0 / BITS)))
         return min(max(guess, len(self._counts)), self.n - self.missing), True
 
-    def _kind(self, there: int, distinct: int) -> str:
+    def _kind(self, there: int, distinct: int, read: Mapping[str, int]) -> str:
         if not there:
             return "empty"
-        if self._kinds["boolean"] == there and distinct <= 2:
+        if self._bools == there and distinct <= 2:
             return "boolean"
         for kind in ("date", "number"):
-            if self._kinds[kind] >= MOSTLY * there:
+            if read[kind] >= MOSTLY * there:
                 return kind
         return "category" if distinct < there and distinct <= max(FEW, there // 5) else "text"
 
@@ -172,50 +201,16 @@ def _bit(cell: str) -> int:
     return (zlib.crc32(cell.encode("utf-8", "surrogatepass")) * 2654435769 % 2**32) * BITS >> 32
 
 
-class _Moments:
-    """Mean, spread, ends and an even sample of counted numbers (Chan et al. 1979; Vitter 1985)."""
+def value_of(cell: str, column: Column) -> float | None:
+    """What a cell of a number or date column is worth, in its order; None for others.
 
-    def __init__(self) -> None:
-        self.n = 0
-        self.mean = self._square = 0.0
-        self.low, self.high = math.inf, -math.inf
-        self.sample: list[float] = []
-        self._rng = np.random.default_rng(0)
-
-    @property
-    def std(self) -> float:
-        return math.sqrt(self._square / self.n) if self.n else 0.0
-
-    def add(self, pairs: Iterable[tuple[float, int]]) -> None:
-        values = np.array(list(pairs), dtype=float).reshape(-1, 2)
-        if not len(values):
-            return
-        numbers, counts = values.T
-        n = int(counts.sum())
-        mean = float((numbers * counts).sum() / n)
-        square = float((counts * (numbers - mean) ** 2).sum())
-        step = mean - self.mean
-        self._square += square + step * step * self.n * n / (self.n + n)
-        self.mean += step * n / (self.n + n)
-        self.low, self.high = min(self.low, float(numbers.min())), max(self.high, float(numbers.max()))
-        self._draw(np.repeat(numbers, counts.astype(int)))
-        self.n += n
-
-    def _draw(self, numbers: np.ndarray[Any, Any]) -> None:
-        free = SAMPLE - len(self.sample)
-        self.sample += numbers[:free].tolist()
-        rest = numbers[free:]
-        seen = self.n + free + 1 + np.arange(len(rest))  # numbers so far, each included
-        places = self._rng.integers(0, seen) if len(rest) else seen
-        for at in np.flatnonzero(places < SAMPLE).tolist():
-            self.sample[places[at]] = float(rest[at])
-
-
-def value_of(cell: str, kind: str) -> float | None:
-    """What a cell of a number or date column is worth, in its order; None for others."""
+    None is also what a number in a foreign unit is worth: no order is known of 5 km and 500 m.
+    """
     if is_missing(cell):
         return None
-    if kind == "date":
-        return as_date(cell)
-    number = as_number(cell)
-    return None if number is None else number.value
+    if column.kind == "date":
+        return as_date(cell, column.day_first)
+    number = as_number(cell, column.comma)
+    if number is None or (column.unit and column.foreign and plain_unit(number.unit) in column.foreign):
+        return None
+    return number.value

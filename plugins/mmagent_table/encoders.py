@@ -75,7 +75,7 @@ class TableEncoder:
     @property
     def id(self) -> str:
         """sha256 of what is computed."""
-        told = ("table builtin 2", D_NUMBERS, D_WORDS, D_NAMES, D_ALL, D_ASKED, D_EVIDENCE, N_ROWS)
+        told = ("table builtin 3", D_NUMBERS, D_WORDS, D_NAMES, D_ALL, D_ASKED, D_EVIDENCE, N_ROWS)
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def encode(self, batch: Sequence[Table | AskedTable]) -> Features:
@@ -119,7 +119,7 @@ class RowEncoder:
     @property
     def id(self) -> str:
         """sha256 of what is computed."""
-        return hashlib.sha256(f"table rows 1 {D_ROW}".encode()).hexdigest()
+        return hashlib.sha256(f"table rows 2 {D_ROW}".encode()).hexdigest()
 
     def encode(self, batch: Sequence[Table | AskedTable]) -> Features:
         """values (B, n, d_encoder), one for each row (at most 128); pooled (B, d_encoder), their mean.
@@ -182,7 +182,7 @@ def _row_vector(row: Row, columns: Sequence[Column]) -> Any:
     for cell, column in zip(row, columns, strict=True):
         if is_missing(cell):
             continue
-        if column.is_ordered and (value := value_of(cell, column.kind)) is not None:
+        if column.is_ordered and (value := value_of(cell, column)) is not None:
             place, sign = _place(f"number {column.name}", D_NUMBERS)
             spread = column.std or 1.0
             vector[place] += sign * np.tanh((value - (column.mean or 0.0)) / spread)

@@ -43,7 +43,7 @@ class Grid:
     def values(self) -> list[list[float | None]]:
         """What cells of number and date columns are worth, by column and row."""
         return [
-            [value_of(row[at], column.kind) for row in self.rows] if column.is_ordered else []
+            [value_of(row[at], column) for row in self.rows] if column.is_ordered else []
             for at, column in enumerate(self.columns)
         ]
 
@@ -233,7 +233,7 @@ def holds(condition: Condition, row: Row, columns: Sequence[Column], question: Q
         return any(
             words == one if condition.relation == "is" else _stands(one, words) for one in (span, digits)
         )
-    value, number = value_of(cell, columns[condition.column].kind), number_in(span[0])
+    value, number = value_of(cell, columns[condition.column]), number_in(span[0])
     if value is None or number is None:
         return False
     return _is_beyond(value, number, condition.relation, columns[condition.column].kind, question)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from mmagent_table.table import CHUNK, MAX_ROWS, Row, Table, distinct_names
 
 __all__ = ["read_object", "read_parquet"]
 
+_UNNAMED_INDEX = re.compile(r"^__index_level_\d+__$")  # what pandas calls row labels without a name
 TAKES = (
     "Give a path, bytes, '-' for standard input, a pandas DataFrame, a pyarrow Table, a list of mappings "
     "or a mapping of lists."
@@ -88,7 +90,8 @@ def _of_batches(names: Sequence[str], n_rows: int, batches: Any) -> Table:
             if columns:
                 yield list(zip(*columns, strict=True))
 
-    return Table(distinct_names(list(map(str, names)), notes), chunks, "pyarrow table", notes)
+    told = [_UNNAMED_INDEX.sub("index", str(name)) for name in names]
+    return Table(distinct_names(told, notes), chunks, "pyarrow table", notes)
 
 
 def _of_frame(frame: Any) -> Table:

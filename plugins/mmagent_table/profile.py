@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmagent.profile import Profile
 from mmagent_table.columns import Column
 from mmagent_table.summary import Summary
-from mmagent_table.table import Table
+from mmagent_table.table import Table, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def profile(table: Table) -> Profile:
         "information": _information(summary),
         "noise": _noise(table, summary),
     }
-    return Profile(summary.told(), sections, lambda figure: draw(summary, figure))
+    return Profile(told(table), sections, lambda figure: draw(summary, figure))
 
 
 def _elements(summary: Summary) -> Mapping[str, Any]:
@@ -83,6 +83,12 @@ def _structure(table: Table, summary: Summary) -> Mapping[str, Any]:
     }
     for one, other, r in summary.correlations()[:3]:
         told[f"correlation of {one} and {other}"] = round(r, 3)
+    for what, names in (
+        ("numbers with a decimal comma", [one.name for one in summary.columns if one.comma]),
+        ("dates with the day first", [one.name for one in summary.columns if one.day_first]),
+    ):
+        if names:
+            told[what] = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     if table.notes:
         told["mended in reading"] = " ".join(table.notes)
     return told
@@ -119,7 +125,15 @@ def _noise(table: Table, summary: Summary) -> Mapping[str, Any]:
     for column in summary.columns[:LISTED]:
         if column.missing:
             told[f"missing in {column.name} (%)"] = round(100 * column.missing / column.n, 2)
+        if column.units and (column.foreign or column.units[0][0]):
+            told[f"units in {column.name}"] = _listed(column.units)
     return told
+
+
+def _listed(units: Sequence[tuple[str, int]]) -> str:
+    """Units and how often they came: "$ 12, € 1"."""
+    shown = ", ".join(f"{unit or 'none'} {count:,}" for unit, count in units[:4])
+    return f"{shown} and {len(units) - 4} more" if len(units) > 4 else shown
 
 
 def _outliers(column: Column) -> int:
@@ -161,19 +175,18 @@ def draw(summary: Summary, figure: Figure) -> None:
 
 
 def _histogram(axes: Axes, column: Column) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.tick_params(labelsize=6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if column.is_ordered and column.sample:
-        values = (
-            [value / 365.2425 + 1970 for value in column.sample] if column.kind == "date" else column.sample
-        )
-        axes.hist(values, bins=min(BINS, max(3, column.distinct)), color=BLUE)
+        axes.hist(column.sample, bins=min(BINS, max(3, column.distinct)), color=BLUE)
         axes.set_ylabel("rows", fontsize=6)
-        axes.set_xlabel("year" if column.kind == "date" else column.unit or "value", fontsize=6)
-        axes.ticklabel_format(axis="x", useOffset=False)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        what, tick = ("", _tick) if column.kind == "number" else _calendar(column)
+        axes.set_xlabel(what or column.unit or "value", fontsize=6)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     else:
         top = column.top[:6][::-1]
         axes.barh(range(len(top)), [count for _, count in top], color=LIGHT)
@@ -183,8 +196,25 @@ def _histogram(axes: Axes, column: Column) -> None:
                 0.02, place, _cut(value, 20), fontsize=6, va="center", transform=axes.get_yaxis_transform()
             )
         axes.set_xlabel("rows", fontsize=6)
-    axes.xaxis.set_major_locator(MaxNLocator(3, integer=not column.is_ordered))
+    axes.xaxis.set_major_locator(
+        MaxNLocator(2 if column.kind == "date" else 3, integer=column.kind != "number")
+    )
     axes.set_title(_cut(column.name), fontsize=7)
+
+
+def _tick(value: float) -> str:
+    """A number on an axis in a few characters: 1400, 16k, 2.4M."""
+    for letter, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if size <= abs(value) < 1e12 and abs(value) >= 1e4:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
+
+
+def _calendar(column: Column) -> tuple[str, Callable[[float], str]]:
+    """What the axis of a column of dates counts, and how it is written there."""
+    span = (column.high or 0.0) - (column.low or 0.0)
+    what, length = ("year", 4) if span > 2200 else ("month", 7) if span > 90 else ("day", 10)
+    return what, lambda days: _day(days)[:length]
 
 
 def _cut(text: str, most: int = CELL) -> str:

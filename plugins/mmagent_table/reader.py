@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmagent.asked import Asked
 from mmagent.errors import UserError
-from mmagent.reading import stdin, what_there_is
+from mmagent.reading import file_and_part, stdin, what_there_is
 from mmagent.sniff import HEAD, starts_like
 from mmagent_table.separated import read_separated
-from mmagent_table.table import AskedTable, Table, apart
+from mmagent_table.table import AskedTable, Table, apart, told
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,7 @@ class TableReader:
     def load(self, source: object) -> Table | AskedTable:
         """The table of a path, bytes, "-" (stdin), an open binary file, or a Python object.
 
+        A path may end in "#Data": the sheet of this name in a workbook, instead of the first with values.
         Objects are a mapping {bytes, path} as parquet rows have them, a pandas DataFrame, a pyarrow Table, a
         list of mappings, or a mapping of lists. An `Asked` source gives an `AskedTable`. Raises `UserError`
         for what is missing, unreadable, damaged or no table.
@@ -59,8 +60,8 @@ class TableReader:
         return self._last[1]
 
     def describe(self, raw: Table | AskedTable) -> str:
-        """Rows, columns and their types."""
-        return apart(raw)[0].summary.told()
+        """Rows, columns and their types, and of a workbook with several sheets which one is read."""
+        return told(apart(raw)[0])
 
     def fingerprint(self, raw: Table | AskedTable) -> str:
         """sha256 of names and cells, and of the question: the same table has the same in every format."""
@@ -112,7 +113,7 @@ def _name(source: object) -> object:
     if not isinstance(source, str | os.PathLike) or source == "-":
         return None
     try:
-        found = os.stat(source)
+        found = os.stat(file_and_part(os.fspath(source))[0])
     except (OSError, ValueError):
         return None
     return (os.fspath(source), found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
@@ -148,7 +149,8 @@ def _of_path(word: str) -> Table:
         raise UserError(f"{word} is an address, and tables are read from files. Download it first.")
     if not word:
         raise UserError("the name of the table is empty. Give a path, or '-' for standard input.")
-    path = Path(word)
+    file, part = file_and_part(word)
+    path = Path(file)
     try:
         with path.open("rb") as stream:
             status = os.fstat(stream.fileno())
@@ -165,7 +167,7 @@ def _of_path(word: str) -> Table:
         raise UserError(f"there is no file {word}. {what_there_is(path)}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{word} cannot be read: {error}. Check the path.") from error
-    return _read(head, lambda: path.open("rb"), word, status.st_size)
+    return _read(head, lambda: path.open("rb"), file, status.st_size, part)
 
 
 def _of_bytes(content: bytes, name: str) -> Table:
@@ -176,18 +178,20 @@ def _of_bytes(content: bytes, name: str) -> Table:
     return _read(content[:HEAD], lambda: BytesIO(content), name, len(content))
 
 
-def _read(head: bytes, opened: Any, name: str, size: int) -> Table:
-    """The table behind `opened`, by what its first bytes are."""
+def _read(head: bytes, opened: Any, name: str, size: int, part: str | None = None) -> Table:
+    """The table behind `opened`, by what its first bytes are; `part` names a sheet of a workbook."""
     if not size:
         raise UserError(f"{name} is empty (0 bytes), so there is no table in it. {READS}")
+    if head.startswith(b"PK\x03\x04"):
+        from mmagent_table.sheets import read_xlsx
+
+        return read_xlsx(opened, name, part)
+    if part is not None:
+        raise UserError(f"{name} is no workbook, so there is no sheet {part!r} in it. Leave #{part} away.")
     if head.startswith(b"PAR1"):
         from mmagent_table.objects import read_parquet
 
         return read_parquet(opened, name)
-    if head.startswith(b"PK\x03\x04"):
-        from mmagent_table.sheets import read_xlsx
-
-        return read_xlsx(opened, name)
     like = starts_like(head)
     if like not in ("text", "JSON") and not like.startswith("unknown data"):
         raise UserError(f"{name} is not a table: it starts like {like}. {READS}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -51,7 +52,7 @@ def read_separated(opened: Open, name: str) -> Table:
     def chunks() -> Iterator[list[Row]]:
         return _chunks(lines, separator, width, headed, name, table.notes)
 
-    table.chunks_of = chunks
+    table.chunks_of, table.semicolons = chunks, separator == ";"
     table.format = f"text separated by {SEPARATORS[separator]}, {encoding}"
     if not any(True for _ in table.chunks()):
         raise UserError(f"{name} has column names ({', '.join(names[:5])}) and no row below them. Add rows.")
@@ -148,19 +149,41 @@ def _head_records(lines: Lines, separator: str, name: str) -> tuple[Row, list[Ro
 
 
 def _records(lines: Lines, separator: str, name: str) -> Iterator[tuple[int, Row]]:
-    """Line number and cells of every record that is not blank."""
-    reader = csv.reader(iter(lines), delimiter=separator)
+    """Line number and cells of every record that is not blank. Raises `UserError` for an open quotation."""
+    taken: list[str] = []  # of the record that is being read
+
+    def handed() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            yield line
+        if taken:  # more is wanted for this record than there is
+            start = _opened_in(taken, reader.line_num, separator)
+            raise UserError(
+                f"{name}, line {start}: a quotation mark is opened that is not closed. Close it, or copy the "
+                "file again if it is cut off."
+            )
+
+    reader = csv.reader(handed(), delimiter=separator)
     while True:
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
+            line = _opened_in(taken, reader.line_num, separator)
             raise UserError(
-                f"{name}, line {reader.line_num}: {error}. A quotation mark may be open; close it."
+                f"{name}, line {line}: {error}. A quotation mark may be open; close it."
             ) from error
+        taken.clear()
         if row and any(row):
             yield reader.line_num, tuple(map(text_of, row))
+
+
+def _opened_in(taken: Sequence[str], last: int, separator: str) -> int:
+    """The line in which the quotation begins that lines leave open; `last` is the number of the last."""
+    text = "".join(taken)
+    opened = re.search(rf'(?<![^\n\r{re.escape(separator)}])"(?:[^"]|"")*\Z', text)
+    return last - text[opened.start() if opened else len(text) :].rstrip("\n").count("\n")
 
 
 def _has_header(first: Row, records: Sequence[Row]) -> bool:
@@ -170,8 +193,8 @@ def _has_header(first: Row, records: Sequence[Row]) -> bool:
         body = [row[at] for row in records if at < len(row) and not is_missing(row[at])]
         if not body:
             continue
-        typed = sum(as_number(value) is not None or as_date(value) is not None for value in body) / len(body)
-        own = as_number(cell) is not None or as_date(cell) is not None
+        typed = sum(map(_is_typed, body)) / len(body)
+        own = _is_typed(cell)
         if typed > 0.8:
             votes += 1 if not own and not is_missing(cell) else -1 if own and not _year(cell) else 0
         elif cell in body:
@@ -179,6 +202,11 @@ def _has_header(first: Row, records: Sequence[Row]) -> bool:
         elif own:
             votes -= 0 if _year(cell) else 1
     return votes >= 0
+
+
+def _is_typed(cell: str) -> bool:
+    """Whether a cell is a number, with a decimal comma or point, or a date."""
+    return as_number(cell, comma=True) is not None or as_date(cell) is not None
 
 
 def _year(cell: str) -> bool:

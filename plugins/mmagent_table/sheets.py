@@ -1,4 +1,4 @@
-"""Tables in xlsx workbooks: the first sheet with values, read row by row."""
+"""Tables in xlsx workbooks: one sheet, the first with values or the one that is named, read row by row."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from mmagent.errors import UserError
+from mmagent.errors import UserError, did_you_mean
 from mmagent_table.cells import text_of
 from mmagent_table.table import CHUNK, MAX_COLUMNS, Row, Table, distinct_names
 
@@ -21,14 +22,18 @@ BLANK_ROWS = 1000  # blank rows after which a sheet is taken to have ended
 SEEN_ROWS = 500  # rows looked at for formulas without values
 
 
-def read_xlsx(opened: Any, name: str) -> Table:
-    """The first sheet that has values; its first row names the columns. Raises `UserError`."""
+def read_xlsx(opened: Any, name: str, sheet: str | None = None) -> Table:
+    """The sheet of a name, or the first that has values; its first row names the columns.
+
+    Raises `UserError`, also where there is no such sheet.
+    """
     _check_zip(opened, name)
     with _book(opened, name, values=True) as book:
         sheets = list(book.sheetnames)
-        chosen = next((title for title in sheets if _first(book[title]) is not None), None)
+        wanted = sheets if sheet is None else [_named(sheet, sheets, name)]
+        chosen = next((title for title in wanted if _first(book[title]) is not None), None)
         if chosen is None:
-            raise UserError(_without_values(opened, name, sheets))
+            raise UserError(_without_values(opened, name, wanted, sheet))
         first = _first(book[chosen])
         assert first is not None
     notes: list[str] = []
@@ -36,9 +41,6 @@ def read_xlsx(opened: Any, name: str) -> Table:
     width = max(at for at, cell in enumerate(first) if cell) + 1
     if width > MAX_COLUMNS:
         raise UserError(f"{name} has {width:,} columns; at most {MAX_COLUMNS:,} are read. Choose some.")
-    if len(sheets) > 1:
-        others = ", ".join(title for title in sheets if title != chosen)
-        notes.append(f"the sheet {chosen!r} is read; there are also: {others}.")
 
     def chunks() -> Iterator[list[Row]]:
         with _book(opened, name, values=True) as book:
@@ -53,6 +55,11 @@ def read_xlsx(opened: Any, name: str) -> Table:
                 yield chunk
 
     table = Table(distinct_names(first[start:width], notes), chunks, "xlsx", notes, name)
+    if len(sheets) > 1:
+        others = [title for title in sheets if title != chosen]
+        another = f"{Path(name).name}#{others[0]}"
+        table.part = f"the sheet {chosen!r} of {len(sheets)}, another with {another}"
+        notes.append(f"the sheet {chosen!r} is read; there are also: {', '.join(others)} ({another}).")
     lost, formulas = _formulas(opened, name, chosen)
     head = next(table.chunks(), [])
     if lost and not any(any(row) for row in head):
@@ -64,6 +71,18 @@ def read_xlsx(opened: Any, name: str) -> Table:
     if lost:
         notes.append(f"{lost} of {formulas} formulas have no computed value; these cells count as missing.")
     return table
+
+
+def _named(sheet: str, sheets: list[str], name: str) -> str:
+    """The title of a sheet, upper case or lower. Raises `UserError` where there is none."""
+    found = [title for title in sheets if title == sheet] or [
+        title for title in sheets if title.casefold() == sheet.casefold()
+    ]
+    if not found:
+        raise UserError(
+            f"{name} has no sheet {sheet!r}. There are: {', '.join(sheets)}.{did_you_mean(sheet, sheets)}"
+        )
+    return found[0]
 
 
 def _check_zip(opened: Any, name: str) -> None:
@@ -136,9 +155,10 @@ def _formulas(opened: Any, name: str, title: str) -> tuple[int, int]:
     return lost, every
 
 
-def _without_values(opened: Any, name: str, sheets: list[str]) -> str:
+def _without_values(opened: Any, name: str, sheets: list[str], sheet: str | None) -> str:
     lost = sum(_formulas(opened, name, title)[0] for title in sheets)
-    return _told_formulas(name, lost) if lost else f"{name} has no cell with a value on any sheet."
+    where = "any sheet" if sheet is None else f"the sheet {sheets[0]!r}"
+    return _told_formulas(name, lost) if lost else f"{name} has no cell with a value on {where}."
 
 
 def _told_formulas(name: str, lost: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmagent_table.columns import Column, Tally, value_of
+from mmagent_table.conventions import decimal_commas
 
 if TYPE_CHECKING:
     from mmagent_table.table import Row, Table
@@ -30,6 +31,7 @@ class Summary:
     n_rows      of the table
     duplicates  rows that equal an earlier one; None where there are too many rows to say
     head        the first rows;  sample  at most `SAMPLE` rows, drawn evenly, in order
+    told_commas columns of which not their cells but the table tells that they have decimal commas
     """
 
     columns: tuple[Column, ...]
@@ -37,6 +39,7 @@ class Summary:
     duplicates: int | None
     head: tuple[Row, ...]
     sample: tuple[Row, ...]
+    told_commas: tuple[int, ...] = ()
 
     def told(self) -> str:
         """One line: size, and the columns with their types."""
@@ -81,8 +84,7 @@ class Summary:
         return np.unique([row[at] for row in self.sample], return_inverse=True)[1]
 
     def _values(self, at: int) -> np.ndarray[Any, Any]:
-        kind = self.columns[at].kind
-        cells = (value_of(row[at], kind) for row in self.sample)
+        cells = (value_of(row[at], self.columns[at]) for row in self.sample)
         return np.array([np.nan if value is None else value for value in cells])
 
 
@@ -105,8 +107,10 @@ def summarise(table: Table) -> Summary:
     duplicates = None
     if n_rows <= HASHED:
         duplicates = n_rows - len(np.unique(np.concatenate(hashes))) if hashes else 0
-    columns = tuple(tally.column() for tally in tallies)
-    return Summary(columns, n_rows, duplicates, tuple(head), sampled.rows())
+    commas = decimal_commas([tally.signs for tally in tallies], table.semicolons)
+    columns = tuple(tally.column(comma) for tally, (comma, _) in zip(tallies, commas, strict=True))
+    told = tuple(at for at, (comma, own) in enumerate(commas) if comma and not own)
+    return Summary(columns, n_rows, duplicates, tuple(head), sampled.rows(), told)
 
 
 class _RowSample:

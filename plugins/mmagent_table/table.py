@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from mmagent_table.match import Grid
     from mmagent_table.summary import Summary
 
-__all__ = ["CHUNK", "MAX_COLUMNS", "MAX_ROWS", "AskedTable", "Row", "Table", "apart", "distinct_names"]
+__all__ = [
+    "CHUNK",
+    "MAX_COLUMNS",
+    "MAX_ROWS",
+    "AskedTable",
+    "Row",
+    "Table",
+    "apart",
+    "distinct_names",
+    "told",
+]
 
 Row = tuple[str, ...]
 Chunks = Callable[[], Iterator[list[Row]]]
@@ -36,6 +46,8 @@ class Table:
     names    distinct and not empty
     chunks_of  gives the rows anew whenever it is called, in lists of at most `CHUNK`
     format   "csv separated by commas, utf-8", for people
+    part     which part of the file is read, and how to choose another; "" where there is one
+    semicolons  part the cells, so that a comma in a number is likely to be its decimal sign
     notes    what was mended in reading: "2 columns are called Rank; ..."; filled in by a first pass
     """
 
@@ -44,6 +56,8 @@ class Table:
     format: str
     notes: list[str] = field(default_factory=list)
     name: str = "the table"
+    part: str = ""
+    semicolons: bool = False
     _kept: list[Row] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +113,8 @@ class Table:
         digest = hashlib.sha256(b"table\n" + _joined([self.names]))
         for chunk in self.chunks():
             digest.update(_joined(chunk))
+        if self.semicolons and (told := self.summary.told_commas):
+            digest.update(f"decimal commas {told}".encode())  # which the cells alone do not tell
         return digest.hexdigest()
 
 
@@ -120,6 +136,11 @@ def apart(raw: Table | AskedTable) -> tuple[Table, str | None]:
     return (raw.table, raw.question) if isinstance(raw, AskedTable) else (raw, None)
 
 
+def told(table: Table) -> str:
+    """One line: size, columns with their types, and which part of a file it is."""
+    return f"{table.summary.told()}; {table.part}" if table.part else table.summary.told()
+
+
 def distinct_names(names: Sequence[str], notes: list[str]) -> tuple[str, ...]:
     """Names as they stand in a header, made distinct: "Rank", "Rank (2)"; empty ones become "column 3"."""
     made: list[str] = []
@@ -136,7 +157,8 @@ def distinct_names(names: Sequence[str], notes: list[str]) -> tuple[str, ...]:
         taken.add(unique)
         made.append(unique)
     notes += [
-        f"{count} columns are called {name!r}; they are told apart by (2), (3)."
+        f"{count} columns are called {name!r}; they are told apart by "
+        f"(2){'' if count == 2 else ' and (3)' if count == 3 else f' to ({count})'}."
         for name, count in twice.items()
     ]
     if empty := sum(not name.strip() for name in names):

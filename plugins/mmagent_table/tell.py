@@ -19,6 +19,7 @@ from mmagent_table.programs import Part, Program
 from mmagent_table.words import STOP, stems
 
 if TYPE_CHECKING:
+    from mmagent_table.columns import Column
     from mmagent_table.table import Row, Table
 
 __all__ = ["Told", "described", "sampled", "tell"]
@@ -79,7 +80,7 @@ def rows_that_matter(table: Table, question: str) -> list[Row]:
     columns = table.summary.columns
     best: list[tuple[int, int, Row]] = []
     hints = {word.removesuffix("y") for word in asked}  # stems that stand in what they are stems of
-    ends = [_Ends(at, column.kind) for at, column in enumerate(columns) if column.is_ordered]
+    ends = [_Ends(at, column) for at, column in enumerate(columns) if column.is_ordered]
     first: list[tuple[int, Row]] = []
     last: list[tuple[int, Row]] = []
     start = 0
@@ -114,15 +115,15 @@ def has_any(line: str, words: Iterable[str]) -> bool:
 class _Ends:
     """Rows with the largest and the smallest values of one column."""
 
-    def __init__(self, column: int, kind: str) -> None:
-        self._column, self._kind = column, kind
+    def __init__(self, at: int, column: Column) -> None:
+        self._at, self._column = at, column
         self._most: list[tuple[float, int, Row]] = []
         self._least: list[tuple[float, int, Row]] = []
 
     def add(self, rows: Sequence[tuple[int, Row]]) -> None:
         """Look at some more rows with their numbers."""
         for number, row in rows:
-            value = value_of(row[self._column], self._kind)
+            value = value_of(row[self._at], self._column)
             if value is None:
                 continue
             for heap, key in ((self._most, value), (self._least, -value)):
@@ -140,7 +141,6 @@ def settled(program: Program, part: Part, table: Table, question: Question) -> P
     """The program run over all rows of a long table, of which it was found on some."""
     columns = table.summary.columns
     judge = any if part.either else all
-    kind = columns[program.order].kind if program.order >= 0 else ""
     sign = -1.0 if program.operation in ("least", "lowest") else 1.0
     count, best, said = 0, -math.inf, program.said
     for row in table.rows():
@@ -149,7 +149,7 @@ def settled(program: Program, part: Part, table: Table, question: Question) -> P
         count += 1
         if program.operation == "count":
             continue
-        value = value_of(row[program.order], kind)
+        value = value_of(row[program.order], columns[program.order])
         if value is not None and sign * value > best:
             best, said = sign * value, (row[program.answer],)
     return replace(program, said=(str(count),) if program.operation == "count" else said)

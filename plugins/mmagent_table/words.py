@@ -57,8 +57,8 @@ def stem(word: str) -> str:
 
 
 def number_in(word: str) -> float | None:
-    """The number that a question's word is, spelt out or in digits."""
-    word = SPELT.get(word, word)
+    """The number that a question's word is, spelt out or in digits; "1,5" has a decimal comma."""
+    word = re.sub(r"^(\d+),(\d{1,2}|\d{4,})$", r"\1.\2", SPELT.get(word, word))
     try:
         return float(word.replace(",", "")) if word[:1].isdigit() or word[:1] in "-." else None
     except ValueError:

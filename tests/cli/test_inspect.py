@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -55,6 +57,8 @@ def test_a_bad_file_spoils_no_other(inspect, pictures, tmp_path):
     assert done.err.count("\n") == 1
     assert "it starts like text" in done.err
     assert json.loads(done.out)["modality"] == "image"
+    told = inspect(tmp_path / "x.txt", pictures / "red.png")
+    assert told.out.startswith(str(pictures / "red.png"))  # no empty line before what is printed first
 
 
 def test_a_picture_is_drawn(inspect, pictures, tmp_path):
@@ -134,4 +138,6 @@ def test_without_matplotlib_a_picture_is_refused_before_anything_is_read(inspect
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = inspect("no.png", "--picture", "x.png")
     assert done.code == 2
-    assert "pip install 'mmagent[train]'" in done.err
+    assert "pip install 'mmagent[pictures]'" in done.err
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert any(one.startswith("matplotlib") for one in extras["optional-dependencies"]["pictures"])

@@ -319,3 +319,21 @@ def test_a_package_that_is_missing_is_told_once(
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
     assert f"mmagent[{modality}]" in said.err
+
+
+def test_a_sample_that_is_taken_for_another_kind_is_told(subject: Subject, tmp_path: Path) -> None:
+    """The suffix does not hide it: the content chooses first, as it does for `mmagent inspect`."""
+    samples = [*subject.samples]
+    (tmp_path / "towns").write_text("name,people\nOslo,700000\nRome,2800000\n")
+    found = outcome(
+        "own files recognised",
+        subject_of("thermal", subject.plugins, samples=[*samples, (tmp_path / "towns").read_bytes()]),
+    )
+    assert found.state == "fail"
+    assert "taken for table" in found.told
+
+
+def test_samples_recognised_by_their_suffix_alone_are_counted(subject: Subject) -> None:
+    samples = [*subject.samples, b"words without commas\n"]
+    found = outcome("own files recognised", subject_of("thermal", subject.plugins, samples=samples))
+    assert (found.state, "1 of them by their suffix alone" in found.told) == ("pass", True)

@@ -50,14 +50,12 @@ def test_moments_in_pieces_are_those_of_the_whole_far_from_zero():
     assert moments.mean == pytest.approx(values.mean(), rel=1e-12)
     assert moments.std == pytest.approx(values.std(), rel=1e-6)
     assert (moments.low, moments.high) == (values.min(), values.max())
-    assert moments.missing_share == 2 / 10_002
 
 
 def test_moments_of_nothing_are_unknown():
     moments = Moments()
     moments.add([])
     assert np.isnan([moments.mean, moments.std, moments.low]).all()
-    assert moments.missing_share == 0
 
 
 @pytest.mark.parametrize("lag", [1, 3])

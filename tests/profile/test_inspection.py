@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from mmagent.inspection import inspect_file, modality_of
 from mmagent.inspection.shown import number, text
 from mmagent.modality import Modality
 from mmagent.plugins import load_plugins
+from mmagent.profile import Profile
 
 
 class PlainReader:
@@ -112,8 +114,6 @@ def test_mistakes_are_told_in_one_line(tmp_path, pictures):
 
 
 def test_a_sense_that_only_remembers_costs_nothing(pictures, tiny_bundle, monkeypatch):
-    from dataclasses import replace
-
     from mmagent.bundle import Bundle
     from mmagent.inspection import token_cost
 
@@ -151,3 +151,45 @@ def test_values_stand_in_one_column(pictures, tiny_bundle):
     assert len(rows) > 20
     assert {line[column - 2 : column] for line in rows} == {"  "}
     assert all(line[column] != " " for line in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "modality"),
+    [
+        ("a.mel", b"no sign of a melody", "melody"),
+        ("a.edges", b"a b 0.5\nb c 0.7\n", "graph"),
+        ("a.edgelist", b'1 2 {"weight": 3}\n2 3 {}\n', "graph"),
+    ],
+)
+def test_where_no_content_tells_the_suffix_does(tmp_path, plugins, name, content, modality):
+    (tmp_path / name).write_bytes(content)
+    assert modality_of(tmp_path / name, plugins.modalities) == modality
+
+
+def test_where_several_have_the_suffix_they_are_told(tmp_path, plugins):
+    (tmp_path / "a.csv").write_text("1,2\n3,4\n")
+    told = refused(tmp_path / "a.csv", plugins=plugins)
+    assert "can be read as series or table. Choose with --modality series or --modality table." in told
+
+
+def test_a_part_of_a_file_is_looked_at_by_its_number(tmp_path):
+    file = tmp_path / "two.ts"
+    file.write_text("@univariate true\n@classLabel false\n@data\n1,2,3\n4,5\n")
+    assert "two.ts#1 is the first" in refused(file)
+    found = inspect_file(f"{file}#2", bundle=None)
+    assert (found.modality, found.bytes) == ("series", file.stat().st_size)
+    assert found.description.startswith("series, 2 samples")
+    assert "there is no file" in refused(f"{tmp_path / 'three.ts'}#1")
+    odd = tmp_path / "two.ts#1"  # a file of this very name is meant
+    odd.write_text("@data\n1,2,3,4\n")
+    assert inspect_file(odd, bundle=None, modality="series").description.startswith("series, 4 samples")
+
+
+def test_a_long_name_stands_above_its_value(melody, plugins):
+    found = inspect_file(melody, bundle=None, plugins=plugins)
+    long = "a name that is longer than the column of names may be wide"
+    told = Profile("melody", {"structure": {long: 0.5, "short": 1}})
+    lines = text(replace(found, profile=told)).splitlines()
+    at = lines.index(f"  {long}")
+    assert lines[at + 1].rindex("0.5") == lines[at + 2].rindex("1")
+    assert lines[at + 1].strip() == "0.5"

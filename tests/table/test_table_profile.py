@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 
 import numpy as np
 import pytest
@@ -80,3 +81,20 @@ def test_the_picture_has_the_head_and_a_histogram_of_each_column(made: bytes) ->
     assert len(figure.axes) == 1 + 6
     texts = {cell.get_text().get_text() for cell in figure.axes[0].tables[0].get_celld().values()}
     assert {"p0", "height\nnumber", "town\ncategory"} <= texts
+
+
+def test_axes_of_the_picture_count_whole_rows_and_write_dates_and_large_numbers_out() -> None:
+    figures = pytest.importorskip("matplotlib.figure")
+    figure = figures.Figure()
+    reader = TableReader()
+    content = b"n,day\n28434095,2023-01-14\n16405027,2023-08-15\n7429721,2022-05-12\n"
+    found = reader.profile(reader.load(content))
+    assert found.draw is not None
+    found.draw(figure)
+    figure.savefig(io.BytesIO(), format="png")
+    numbers, days = figure.axes[1:]
+    for axes in (numbers, days):
+        assert {label.get_text() for label in axes.get_yticklabels()} <= {"0", "1", "2", "3"}
+        assert not axes.xaxis.get_offset_text().get_text()
+    assert "16M" in {label.get_text() for label in numbers.get_xticklabels()}
+    assert all(re.fullmatch(r"202[1-4]-\d\d", label.get_text()) for label in days.get_xticklabels())

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from mmagent.errors import UserError
+from mmagent.inspection import inspect_file
 from mmagent_table import sniff
 from mmagent_table.cells import as_date, as_number
 from mmagent_table.reader import TableReader
@@ -144,7 +146,14 @@ def test_a_file_without_names_gets_some(reader: TableReader) -> None:
 def test_names_that_come_twice_are_told_apart(reader: TableReader) -> None:
     table = reader.load(b"Wine,Rank,Beer,Rank,\na,1,b,2,x\nc,3,d,4,y\n")
     assert table.names == ("Wine", "Rank", "Beer", "Rank (2)", "column 5")
-    assert any("'Rank'" in note for note in table.notes)
+    assert any("'Rank'; they are told apart by (2)." in note for note in table.notes)
+
+
+def test_row_labels_without_a_name_are_called_index(reader: TableReader) -> None:
+    pytest.importorskip("pyarrow")
+    stream = io.BytesIO()
+    frame().iloc[[2, 0, 1]].to_parquet(stream)
+    assert reader.load(stream.getvalue()).names == (*ROWS[0], "index")
 
 
 def test_cells_keep_separators_quotes_and_lines(reader: TableReader) -> None:
@@ -180,12 +189,42 @@ def test_another_sheet_and_formulas_are_told(reader: TableReader) -> None:
     assert any("2 of 2 formulas" in note for note in table.notes)
 
 
+def test_a_sheet_is_chosen_by_its_name(reader: TableReader, tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "About"
+    book.active.append(["note"])
+    book.active.append(["made by hand"])
+    for row in (["city", "n"], ["Oslo", 1], ["Rome", 2]):
+        (book["Data"] if "Data" in book.sheetnames else book.create_sheet("Data")).append(row)
+    file = tmp_path / "towns.xlsx"
+    book.save(file)
+    assert reader.describe(reader.load(file)).endswith("the sheet 'About' of 2, another with towns.xlsx#Data")
+    for name in ("Data", "data"):
+        assert reader.load(f"{file}#{name}").names == ("city", "n")
+    assert reader.load(file).names == ("note",)  # which table is kept does not mix them up
+    found = inspect_file(f"{file}#Data", bundle=None)
+    assert (found.modality, found.bytes) == ("table", file.stat().st_size)
+    assert "the sheet 'Data' of 2" in found.description
+    with pytest.raises(UserError, match=r"no sheet 'Dat'. There are: About, Data. Did you mean 'Data'"):
+        reader.load(f"{file}#Dat")
+    (tmp_path / "a.csv").write_text("a,b\nx,1\n")
+    with pytest.raises(UserError, match="is no workbook"):
+        reader.load(tmp_path / "a.csv#Data")
+
+
 @pytest.mark.parametrize(
     ("content", "is_table"),
     [
         (CSV.encode(), True),
         (CSV.replace(",", "\t").encode(), True),
         (CSV.encode("utf-16"), True),
+        (b'name,notes\n"Smith, J.","one line\nline two"\n"Doe","x\n\n,,y"\n', True),  # a cell of many lines
+        (b'a,b\n"' + b"x,\n" * 2000 + b'",1\n', False),  # cut off in a cell before anything tells
+        (b'item,price\nA,"$1,200.50"\nB,$30.00\n', True),  # words of one letter
+        (b"a|b\nx|1\ny|2\n", True),
+        (b"a,b\n1,x\n\n\n2,y\n", True),
+        (b"day,val\n2024-01-01T00:00:00,1\n2024-01-02T00:00:00Z,2\n", False),
         (b"time,volt\n0.0,1.5\n0.1,1.6\n0.2,1.7\n", False),  # numbers only: a series
         (b"0.1\t0.2\n0.3\t0.4\n", False),
         (b"One line of prose, no more.\n", False),
