@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,19 @@ class GraphReader:
             digest.update(name.encode() + values.tobytes())
         digest.update(b"" if raw.weights is None else raw.weights.tobytes())
         return digest.hexdigest()
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Graph, int], Graph]]:
+        """What must not change a feature: how nodes are numbered, and the order of edges."""
+        from mmagent_graph.samples import edges_turned, relabelled
+
+        return {"names of nodes": relabelled, "order of edges": edges_turned}
+
+    def samples(self) -> Sequence[bytes]:
+        """Some graphs that the reader can be checked with."""
+        from mmagent_graph.samples import samples
+
+        return samples()
 
     def profile(self, raw: Graph) -> Profile:
         """What the graph is made of, with a drawing."""

@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -100,6 +100,19 @@ class SeriesReader:
             block = np.where(np.isnan(block), np.nan, block) + 0.0  # one NaN and one zero
             digest.update(np.ascontiguousarray(block, dtype="<f8").data)
         return digest.hexdigest()
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Series, int], Series]]:
+        """What must not change a feature: padding, samples at the ends in which nothing was measured."""
+        from mmagent_series.samples import padded
+
+        return {"padding": padded}
+
+    def samples(self) -> Sequence[bytes]:
+        """Some series that the reader can be checked with."""
+        from mmagent_series.samples import samples
+
+        return samples()
 
     def profile(self, raw: Series) -> Profile:
         """What the series is made of."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +74,19 @@ class SetReader:
         for name, values in sorted(own.numbers.items()):
             digest.update(f"\n{name}:".encode() + values.tobytes())
         return digest.hexdigest()
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Elements, int], Elements]]:
+        """What must not change a feature: the order of elements, and of groups."""
+        from mmagent_set.samples import groups_turned, permuted
+
+        return {"order of elements": permuted, "order of groups": groups_turned}
+
+    def samples(self) -> Sequence[bytes]:
+        """Some sets that the reader can be checked with."""
+        from mmagent_set.samples import samples
+
+        return samples()
 
     def profile(self, raw: Elements) -> Profile:
         """What the set is made of, with a scatter."""

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ import torch
 from mmagent import conformance
 from mmagent.conformance import CHECKS, Outcome, Subject, run_check, subject_of
 from mmagent.errors import UserError
-from mmagent.modality import Features
+from mmagent.modality import CheckedReader, Features
 from mmagent.plugins import load_plugins
 from mmagent_cli.app import main
 
@@ -319,3 +319,10 @@ def test_a_package_that_is_missing_is_told_once(
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
     assert f"mmagent[{modality}]" in said.err
+
+
+@pytest.mark.parametrize("modality", ["audio", "graph", "image", "series", "set", "table", "video"])
+def test_each_of_our_senses_can_be_checked_without_a_file(modality: str) -> None:
+    reader = cast("CheckedReader", subject_of(modality, load_plugins()).reader)
+    assert len(reader.samples()) > 1
+    assert reader.invariances
