@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,24 @@ def test_a_heavy_import_is_told(thermal: Path, monkeypatch: pytest.MonkeyPatch) 
     finally:
         file.write_text(text)
     assert (found.state, "imports numpy" in found.told) == ("fail", True)
+
+
+def test_memory_is_told_whatever_this_process_held_before(thermal: Path) -> None:
+    """A child begins with the peak of the process that started it, as `getrusage` has it."""
+    file = thermal / "mmagent_thermal" / "sensor.py"
+    text = file.read_text()
+    held = np.ones(90 << 17)  # 90 MiB; with torch and all else more than the child will hold
+    try:
+        file.write_text(
+            text.replace("    whole = _trimmed(raw)", "    np.ones(80 << 17)\n    whole = _trimmed(raw)")
+        )
+        found = outcome("time and memory", subject_of("thermal", load_plugins()))
+    finally:
+        file.write_text(text)
+    assert held.all()
+    words = re.search(r"(\d+) MiB more at its peak", found.told)
+    assert words is not None, found
+    assert 70 < int(words[1]) < 200
 
 
 @pytest.mark.parametrize(
