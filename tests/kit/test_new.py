@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmagent.conformance.subject import python_beside
 from mmagent.errors import UserError
 from mmagent.plugins import load_plugins
 from mmagent.scaffold import write_plugin
@@ -94,6 +95,15 @@ def test_it_is_there_at_once(thermal: Path, capsys: pytest.CaptureFixture[str]) 
     assert plugins.presets["thermal"].file.is_file()
     assert main(["ask", "--help"]) == 0
     assert "--thermal FILE" in capsys.readouterr().out
+
+
+def test_its_tests_pass_without_a_warning_of_pytest(thermal: Path) -> None:
+    tests = str(thermal / "tests")
+    few = "declared or broken or describe"
+    strict = ("-W", "error::pytest.PytestWarning", "-p", "no:cacheprovider")
+    done = python_beside("-m", "pytest", "-q", *strict, "-k", few, "--rootdir", str(thermal), tests)
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout
 
 
 @pytest.mark.parametrize(
