@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mmagent.errors import UserError
 from mmagent.reading import read_bytes
 from mmagent.sniff import starts_like
-from mmagent_graph import SMILES, graph_format
+from mmagent_graph import graph_format, is_smiles
 from mmagent_graph.graph import Graph, made
 from mmagent_graph.graphml import read_graphml
 from mmagent_graph.objects import FORMS, is_networkx, of_mapping, of_networkx, read_json
@@ -145,7 +144,7 @@ def _decoded(data: bytes, name: str) -> Graph:
 
 def _is_molecule(text: str) -> bool:
     """Whether a text is SMILES and not a file that is there."""
-    return text != "-" and re.fullmatch(SMILES, text) is not None and not os.path.exists(text)
+    return is_smiles(text) and not os.path.exists(text)
 
 
 def _like_molecule(text: str) -> bool:
