@@ -30,6 +30,7 @@ def ply(
 
 
 BILLION = npy(np.zeros((3, 2))).replace(b"(3, 2)", b"(1000000000, 2)").replace(b" " * 9 + b"\n", b"\n")
+FEWER = npy(np.zeros((1, 3))).replace(b"(1, 3)", b"(-1, -3)").replace(b"  \n", b"\n")
 PROMISING = npy(np.zeros((3, 2))).replace(b"(3, 2)", b"(9, 2)")
 
 REFUSED: dict[str, tuple[object, str]] = {
@@ -42,6 +43,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     "wide array": (np.zeros((2, 100)), "100 numbers"),
     "pickled array": (npy(np.array([[{}]]), allow_pickle=True), "points are numbers"),
     "npy of a billion": (BILLION, "1,000,000,000 points"),
+    "npy of fewer than none": (FEWER, "tells the shape -1 x -3"),
     "npy that promises more": (PROMISING, "promises 9 x 2"),
     "cut npy": (npy(np.zeros((9, 2)))[:-5], "promises 9 x 2"),
     "damaged npy": (b"\x93NUMPY\x01\x00\x10\x00{'descr': oh no", "damaged header"),
