@@ -88,7 +88,7 @@ class SeriesReader:
         channels = "1 channel" if len(raw.channels) == 1 else f"{len(raw.channels)} channels"
         told = f"series, {raw.length:,} samples of {channels}"
         if raw.rate is not None:
-            told += f", {raw.rate:,.6g} Hz, {raw.length / raw.rate:,.4g} s"
+            told += f", {raw.rate:,.6g} Hz, {raw.seconds:,.4g} s"
         gaps = f", {raw.missing / (raw.length * len(raw.channels)):.1%} missing" if raw.missing else ""
         return told + gaps
 
