@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmagent.errors import UserError
+from mmagent.profile import many
 from mmagent.reading import read_bytes
 from mmagent.sniff import starts_like
 from mmagent_graph import graph_format, is_smiles
@@ -67,8 +68,8 @@ class GraphReader:
     def describe(self, raw: Graph) -> str:
         """Its nodes and edges."""
         kind = "molecule" if raw.origin in ("SMILES", "atoms and bonds") else "graph"
-        nodes, edges = ("atoms", "bonds") if kind == "molecule" else ("nodes", "edges")
-        return f"{kind}, {raw.n_nodes:,} {nodes}, {raw.n_edges:,} {edges}"
+        node, edge = ("atom", "bond") if kind == "molecule" else ("node", "edge")
+        return f"{kind}, {many(raw.n_nodes, node)}, {many(raw.n_edges, edge)}"
 
     def fingerprint(self, raw: Graph) -> str:
         """sha256 of nodes and edges in their order: the same one whichever format they were read from."""

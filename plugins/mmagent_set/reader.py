@@ -12,6 +12,7 @@ import numpy as np
 
 from mmagent.asked import Asked
 from mmagent.errors import UserError
+from mmagent.profile import many
 from mmagent.reading import read_bytes
 from mmagent.sniff import starts_like
 from mmagent_set import set_format
@@ -59,10 +60,10 @@ class SetReader:
 
     def describe(self, raw: Elements) -> str:
         """How many elements, in how many groups, of which attributes."""
-        kind = "objects" if raw.words else "points"
+        kind = "object" if raw.words else "point"
         groups = f" in {raw.n_groups:,} groups" if raw.n_groups > 1 else ""
         said = ", with a statement" if raw.statement else ""
-        return f"set, {raw.n:,} {kind}{groups} of {', '.join([*raw.words, *raw.numbers][:6])}{said}"
+        return f"set, {many(raw.n, kind)}{groups} of {', '.join([*raw.words, *raw.numbers][:6])}{said}"
 
     def fingerprint(self, raw: Elements) -> str:
         """sha256 of the elements in canonical order: a set has one, however it is written."""
