@@ -230,6 +230,17 @@ def test_memory_is_told_whatever_this_process_held_before(thermal: Path) -> None
     assert 70 < int(words[1]) < 200
 
 
+def test_a_sample_that_is_left_as_it_is_fails_no_augmentation(tmp_path: Path) -> None:
+    """A sound of more than a minute is not varied; a `vary` that changes nothing at all is told."""
+    pytest.importorskip("soundfile")
+    long = {"array": np.random.default_rng(0).normal(size=61 * 1000) / 9, "sampling_rate": 1000}
+    found = outcome("augmentation", subject_of("audio", load_plugins(), samples=[long]))
+    assert (found.state, found.told) == ("pass", "3 values of 3 seeds")
+    idle = subject_of("audio", load_plugins(), samples=[long])
+    idle.reader.vary = lambda raw, seed: raw  # type: ignore[attr-defined]
+    assert "for every seed" in outcome("augmentation", idle).told
+
+
 @pytest.mark.parametrize(
     ("sniff", "words"),
     [
