@@ -27,7 +27,7 @@ ENDS = (
 """What the two columns of an edge list are called."""
 MATRIX_MARKET = b"%%MatrixMarket"
 JSON_KEYS = rb'"(?:atoms|bonds|edges|links)"\s*:'
-PAIR = rb"-?\d+[ \t]+-?\d+(?:[ \t]+\S+)?\s*"
+PAIR = rb"-?\d+[ \t]+-?\d+(?:[ \t]+(?:\S+|\{.*\}))?\s*"
 
 
 def graph_format(head: bytes) -> str | None:
