@@ -93,7 +93,7 @@ def _attributes(braces: str, where: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise UserError(
-            f"{where} ends in {braces!r:.60}; what is known of an edge is written {{'weight': 3}}, in at most "
+            f"{where} ends in {braces!r:.60}; what is known of an edge is written {{'weight': 3}} in at most "
             f"{LONGEST:,} characters. Mend the line."
         )
     return {str(key): value for key, value in found.items()}
