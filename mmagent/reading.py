@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["MAX_BYTES", "read_bytes", "read_file", "what_there_is"]
+__all__ = ["MAX_BYTES", "json_fault", "read_bytes", "read_file", "what_there_is"]
 
 MAX_BYTES = 1 << 30  # a file of more than 1 GiB is not read into memory
 
@@ -69,6 +70,17 @@ def read_file(name: str, what: str, *, most: int = MAX_BYTES) -> bytes:
         raise UserError(f"there is no file {name}. {what_there_is(path)}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{name} cannot be read: {error}. Check the path.") from error
+
+
+def json_fault(error: ValueError | RecursionError) -> str:
+    """What is wrong with a text that `json.loads` refused, in words for people."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start:,} is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "its brackets stand too deep inside of one another"
+    if isinstance(error, JSONDecodeError):
+        return str(error)
+    return "a whole number in it has thousands of digits"
 
 
 def _binary(content: Any) -> bytes:

@@ -121,6 +121,11 @@ def read_matrix_market(text: str, name: str) -> Graph:
     for at, cells in enumerate(islice(body, entries + 1), start=1):
         try:
             ends.append((int(cells[0]) - 1, int(cells[1]) - 1))
+            if not all(0 <= end < rows for end in ends[-1]):
+                raise UserError(
+                    f"{name}: entry {at} stands in row {cells[0]:.20}, column {cells[1]:.20}, and the matrix "
+                    f"has {rows:,} of each, counted from 1. Mend the entry."
+                )
             weights += [float(cells[2])] if len(cells) > 2 else []
         except (ValueError, IndexError) as error:
             raise UserError(
