@@ -6,7 +6,7 @@ springs between all pairs of nodes (Kamada and Kawai 1989) with steps that canno
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,7 +70,14 @@ def _arrows(axes: Axes, graph: Graph, chosen: Ints, places: Floats) -> None:
     ends = ends[(ends >= 0).all(axis=1) & (ends[:, 0] != ends[:, 1])]
     start = places[ends[:, 0]]
     along = (places[ends[:, 1]] - start) * ARROW
-    look = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.0015, "headwidth": 7, "headlength": 9}
+    look: dict[str, Any] = {
+        "angles": "xy",
+        "scale_units": "xy",
+        "scale": 1,
+        "width": 0.0015,
+        "headwidth": 7,
+        "headlength": 9,
+    }
     axes.quiver(*start.T, *along.T, color="#808080", headaxislength=9, zorder=1, **look)
 
 
