@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from mmagent.errors import UserError
 from mmagent.files import Listed, inside
+from mmagent.reading import json_fault
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -119,7 +120,9 @@ def parse_manifest(content: bytes, directory: Path, where: str) -> Manifest:
     try:
         raw = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is not JSON: {error}. Restore it or fetch the bundle again.") from error
+        raise UserError(
+            f"{where} is not JSON: {json_fault(error)}. Restore it or fetch the bundle again."
+        ) from error
     if not isinstance(raw, dict):
         raise UserError(f"{where} must hold one JSON object. Restore it or fetch the bundle again.")
     return _Entries(raw, where).manifest(directory)

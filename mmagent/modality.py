@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Modality:
                 `builtin`; "" where the modality has none of its own
     asked       whether its reader also takes `mmagent.asked.Asked`, a source and what is asked of it, so that
                 its features may depend on the question
+    written     whether a text is itself such an input, written out, as the SMILES of a molecule are; None
+                where every text is a path
     """
 
     name: str
@@ -39,6 +42,21 @@ class Modality:
     sniff: Callable[[bytes], bool]
     encoder: str = ""
     asked: bool = False
+    written: Callable[[str], bool] | None = None
+
+    def source(self, text: str, base: Path) -> Path | str:
+        """What a text in a row means: a path below `base` or, where no file is there, the input itself."""
+        path = base / text
+        if self.written is not None and not _is_there(path) and self.written(text):
+            return text
+        return path
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ASPECTS", "Profile"]
+__all__ = ["ASPECTS", "Profile", "many"]
 
 Told = str | int | float | bool | None
 
@@ -45,3 +45,8 @@ class Profile:
         unknown = [name for name in self.aspects if name not in ASPECTS]
         if unknown:
             raise ValueError(f"a profile has no aspect {unknown[0]!r}; it has {', '.join(ASPECTS)}.")
+
+
+def many(count: int, noun: str) -> str:
+    """A number with its noun, as people say it: "1 node", "1,200 nodes"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mmagent.errors import UserError, did_you_mean
 
-__all__ = ["MAX_BYTES", "file_and_part", "read_bytes", "read_file", "stdin", "what_there_is"]
+__all__ = ["MAX_BYTES", "file_and_part", "json_fault", "read_bytes", "read_file", "stdin", "what_there_is"]
 
 MAX_BYTES = 1 << 30  # a file of more than 1 GiB is not read into memory
 
@@ -89,6 +90,17 @@ def file_and_part(name: str) -> tuple[str, str | None]:
     except (OSError, ValueError):
         parted = False
     return (file, part) if parted else (name, None)
+
+
+def json_fault(error: ValueError | RecursionError) -> str:
+    """What is wrong with a text that `json.loads` refused, in words for people."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start:,} is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "its brackets stand too deep inside of one another"
+    if isinstance(error, JSONDecodeError):
+        return str(error)
+    return "a whole number in it has thousands of digits"
 
 
 def _binary(content: Any) -> bytes:

@@ -7,9 +7,12 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmagent.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from mmagent.modality import Modality
 
 __all__ = [
     "Media",
@@ -155,7 +158,7 @@ def _is_sampled(values: Sequence[object]) -> bool:
     return len(values) == 2 and bool(getattr(values[0], "ndim", 0)) and isinstance(values[1], Real)
 
 
-def as_shot(shot: Shot | Mapping[str, Any], modalities: Collection[str], number: int) -> Shot:
+def as_shot(shot: Shot | Mapping[str, Any], modalities: Mapping[str, Modality], number: int) -> Shot:
     """A shot, given as one or as a mapping like ``{"image": "a.png", "answer": "dax"}``. Raises UserError."""
     if isinstance(shot, Shot):
         return shot
@@ -171,7 +174,9 @@ def as_shot(shot: Shot | Mapping[str, Any], modalities: Collection[str], number:
     return shot_from_row(shot, modalities, None, f"shot {number}")
 
 
-def shot_from_row(row: Mapping[str, Any], modalities: Collection[str], base: Path | None, where: str) -> Shot:
+def shot_from_row(
+    row: Mapping[str, Any], modalities: Mapping[str, Modality], base: Path | None, where: str
+) -> Shot:
     """A shot from a row; other keys are left alone. Paths are relative to `base`. Raises UserError."""
     answer, question = row.get("answer"), row.get("question")
     if isinstance(answer, bool) or not isinstance(answer, str | int | float) or not str(answer).strip():
@@ -207,11 +212,12 @@ def parse_shot(text: str, modalities: Collection[str]) -> dict[str, Any]:
     return shot
 
 
-def request_from_row(row: Mapping[str, Any], modalities: Collection[str], base: Path) -> Request:
+def request_from_row(row: Mapping[str, Any], modalities: Mapping[str, Modality], base: Path) -> Request:
     """A request from a row of a batch file; keys that mean nothing here are left alone.
 
     `question`, `choices` (a list), `shots` (a list of such rows with `answer`) and each modality's name (a
-    path or a list of paths, relative to `base`). Raises UserError saying which entry is wrong.
+    path or a list of paths, relative to `base`; of some an input written out, as SMILES are). Raises
+    UserError saying which entry is wrong.
     """
     shots = row.get("shots")
     if shots is not None and not (isinstance(shots, list) and all(isinstance(one, dict) for one in shots)):
@@ -230,11 +236,12 @@ def request_from_row(row: Mapping[str, Any], modalities: Collection[str], base: 
 
 
 def media_from_row(
-    row: Mapping[str, Any], modalities: Collection[str], base: Path | None, where: str
+    row: Mapping[str, Any], modalities: Mapping[str, Modality], base: Path | None, where: str
 ) -> dict[str, list[object]]:
     """The media of a row by modality, in the row's order; paths are joined to `base` if there is one.
 
-    A modality that is null is missing from the row.
+    A modality that is null is missing from the row. A text that is no file may be the input itself, where
+    the modality says so (`Modality.written`).
     """
     media: dict[str, list[object]] = {}
     for key in (key for key in row if key in modalities and row[key] is not None):
@@ -247,7 +254,7 @@ def media_from_row(
                 raise UserError(f'{where}: "{key}" must be a path or a list of paths, not {source!r:.60}.')
             if "\0" in source:
                 raise UserError(f'{where}: "{key}" is no path: it holds a null character.')
-        media[key] = [base / str(source) for source in sources]
+        media[key] = [modalities[key].source(str(source), base) for source in sources]
     return {key: sources for key, sources in media.items() if sources}
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mmagent.errors import UserError
-from mmagent.reading import stdin
+from mmagent.reading import json_fault, stdin
 
 __all__ = ["SEPARATORS", "Row", "csv_rows", "held", "json_rows", "text_lines"]
 
@@ -126,7 +126,7 @@ def _parsed(number: int, line: bytes) -> Row:
     except UnicodeDecodeError:
         return Row(number, {"line": number}, f"line {number} is not UTF-8 text.")
     except (ValueError, RecursionError) as error:
-        return Row(number, {"line": number}, f"line {number} is not a row of JSON: {error}.")
+        return Row(number, {"line": number}, f"line {number} is not a row of JSON: {json_fault(error)}.")
     if not isinstance(content, dict):
         kind = type(content).__name__
         told = f'line {number} is a JSON {kind}; a row is an object like {{"image": "a.png"}}.'

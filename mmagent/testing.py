@@ -40,15 +40,16 @@ class ModalitySuite:
     invariances: ClassVar[Mapping[str, Callable[[Any, int], Any]]] = {}
 
     @pytest.fixture(scope="class")
-    def subject(self) -> Subject:
+    @classmethod
+    def subject(cls) -> Subject:
         """The modality with its samples; a subclass may make them here."""
         made = subject_of(
-            self.modality,
+            cls.modality,
             load_plugins(),
-            samples=self.samples,
-            wrong=self.wrong,
-            encoder=self.encoder,
-            invariances=self.invariances,
+            samples=cls.samples,
+            wrong=cls.wrong,
+            encoder=cls.encoder,
+            invariances=cls.invariances,
         )
         try:
             made.demand_packages()

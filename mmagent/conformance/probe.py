@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 BATCH = 16
@@ -25,7 +26,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     plugins = load_plugins()
     reader = plugins.resolve(plugins.modalities[order["modality"]].reader)()
     encoder = reader.load_encoder(order["encoder"], device=torch.device("cpu"), dtype=torch.float32)
-    before = _peak()
+    before = peak()
     raws, read = _timed(lambda: [reader.load(file) for file in order["files"]])
     encoder.encode(raws[:1])
     found, single = _timed(lambda: [encoder.encode([raw]) for raw in raws])
@@ -39,7 +40,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
         "single": single / len(raws),
         "batched": batched / BATCH,
         "batch": BATCH,
-        "memory": _peak() - before,
+        "memory": peak() - before,
     }
 
 
@@ -48,8 +49,16 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return work(), time.process_time() - start
 
 
-def _peak() -> int:
-    """Bytes this process held at most so far; 0 where that cannot be known."""
+def peak() -> int:
+    """Bytes this process held at most so far; 0 where that cannot be known.
+
+    Linux says so in /proc. Elsewhere it is the figure of `getrusage`, which on Linux begins with the peak of
+    the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
     try:
         import resource
     except ImportError:

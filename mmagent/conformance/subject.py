@@ -16,7 +16,7 @@ from mmagent.conformance.check import Failed, Skipped
 from mmagent.errors import MissingPackageError, MMAgentError, UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from mmagent.modality import Encoder, Features, Modality, Reader
+    from mmagent.modality import CheckedReader, Encoder, Features, Modality, Reader
     from mmagent.plugins import PluginInfo, Plugins
 
 __all__ = ["Subject", "python_beside", "subject_of"]
@@ -73,10 +73,9 @@ class Subject:
         """The sources given or, without any, those that the reader makes. Raises `Skipped`."""
         if self._samples:
             return self._samples
-        made = getattr(self.reader, "samples", None)
-        if made is None:
+        if not callable(getattr(self.reader, "samples", None)):
             raise Skipped("no input to try it on: give --file, or let the reader have `samples`.")
-        found = tuple(made())
+        found = tuple(cast("CheckedReader", self.reader).samples())
         if not found:
             raise Failed("`samples` of the reader gives no source.")
         return found
@@ -118,7 +117,8 @@ class Subject:
     @cached_property
     def invariances(self) -> dict[str, Callable[[Any, int], Any]]:
         """What the reader declares, and what was given."""
-        return {**getattr(self.reader, "invariances", {}), **self._invariances}
+        there = hasattr(self.reader, "invariances")
+        return {**(cast("CheckedReader", self.reader).invariances if there else {}), **self._invariances}
 
     def load_encoder(self, dtype: str = "float32", device: str = "cpu") -> Encoder:
         """A fresh encoder. Raises `Skipped` where no place of one is known."""

@@ -31,6 +31,7 @@ MEDIA_NAMES = {
     "audio": ("sound", "wav", "speech"),
     "video": ("clip", "movie"),
     "series": ("signal", "time_series", "timeseries"),
+    "graph": ("smiles", "molecule"),
 }
 ANY_FILE = ("file_name", "filename", "file", "file_path", "filepath", "path")
 

@@ -75,7 +75,7 @@ def read_labelled(
         modality_of=lambda column: _modality_of(table, column, modalities),
     )
     asked = " ".join((question or "").split()) or (None if mapped.kind == "caption" else DEFAULT_QUESTION)
-    maker = Maker(mapped, asked, _names_by_column(table, mapped, given_names), name)
+    maker = Maker(mapped, asked, _names_by_column(table, mapped, given_names), name, modalities)
     examples, problems, splits = _made(table, maker, split_name(split) if split else None)
     if split and split_name(split) not in splits:
         there = ", ".join(splits) or "none"

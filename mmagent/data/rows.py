@@ -16,6 +16,7 @@ from mmagent.data.columns import Columns
 from mmagent.data.labelled import Example, Problem, split_name
 from mmagent.data.table import Cells
 from mmagent.errors import UserError
+from mmagent.modality import Modality
 from mmagent.request import Request, demand_whole
 
 __all__ = ["Maker"]
@@ -30,12 +31,19 @@ class Maker:
 
     question  what a row without its own is asked; None: the answer describes
     names     per column, the names of classes by their numbers as text
+    modalities  what there is, by name
     """
 
     def __init__(
-        self, columns: Columns, question: str | None, names: Mapping[str, Mapping[str, str]], source: str
+        self,
+        columns: Columns,
+        question: str | None,
+        names: Mapping[str, Mapping[str, str]],
+        source: str,
+        modalities: Mapping[str, Modality],
     ) -> None:
         self._columns, self._question, self._names, self._source = columns, question, names, source
+        self._modalities = modalities
         self._looked_at: dict[str, str | None] = {}
         self.unasked = 0
         """Rows that had no question of their own."""
@@ -53,7 +61,7 @@ class Maker:
         media: dict[str, tuple[object, ...]] = {}
         for modality, column in self._columns.media.items():
             try:
-                sources = tuple(self._sources(row.cells.get(column), row.base))
+                sources = tuple(self._sources(row.cells.get(column), row.base, self._modalities[modality]))
                 if sources:
                     media[modality] = sources
             except _Wrong as error:
@@ -151,20 +159,22 @@ class Maker:
         except UserError as error:
             raise _Wrong(str(error)) from error
 
-    def _sources(self, value: object, base: Path | None) -> Iterator[object]:
+    def _sources(self, value: object, base: Path | None, modality: Modality) -> Iterator[object]:
         for one in [value] if _is_array(value) else _listed(value):
             if _missing(one):
                 continue
             if isinstance(one, Mapping) and one.keys() & {"bytes", "path"} and one.get("array") is None:
                 one = one.get("bytes") or one.get("path")
-            yield self._file(one, base) if isinstance(one, str | Path) else one
+            yield self._file(one, base, modality) if isinstance(one, str | Path) else one
 
-    def _file(self, name: str | Path, base: Path | None) -> Path:
-        """The path of a file, known to be there."""
+    def _file(self, name: str | Path, base: Path | None, modality: Modality) -> Path | str:
+        """The path of a file, known to be there; or the text, where that is the input itself."""
         text = str(name).strip()
         if "://" in text:
             raise _Wrong(f"{text} is an address, and media are read from files. Download it first.")
-        path = Path(text) if base is None else base / text
+        path = modality.source(text, Path() if base is None else base)
+        if isinstance(path, str):
+            return path
         key = str(path)
         if key not in self._looked_at:
             self._looked_at[key] = _fault(path, text)

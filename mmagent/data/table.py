@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmagent.errors import UserError
+from mmagent.reading import json_fault
 from mmagent.rows import SEPARATORS, Row, csv_rows, json_rows
 from mmagent.sniff import HEAD, starts_like
 
@@ -113,7 +114,7 @@ def _whole(place: Path) -> list[Any] | None:
             return None
         if isinstance(error, UnicodeDecodeError):
             raise
-        raise UserError(f"{place} is not JSON: {error}. Rows are a list of objects.") from error
+        raise UserError(f"{place} is not JSON: {json_fault(error)}. Rows are a list of objects.") from error
     if isinstance(content, list):
         return content
     keys = f" with {', '.join(map(str, list(content)[:5]))}" if isinstance(content, dict) else ""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 BANDS = 96
+FEW = 60  # samples up to which each is a dot
 LOWEST = 40.0  # Hz
 SHOWN = 70.0  # dB below the loudest point
 TICKS = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000)
@@ -26,6 +27,8 @@ def draw(found: Survey, figure: Figure | Any) -> None:
     end = seconds / scale
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     time = (np.arange(found.n_columns) + 0.5) / found.n_columns * end
+    if found.n_columns == found.sound.frames <= FEW:
+        above.plot(time, found.highest, color="C0", marker=".", linewidth=0.8)
     above.fill_between(time, found.lowest, found.highest, linewidth=0.4, color="C0", edgecolor="C0")
     top = max(1e-4, float(np.abs([found.lowest, found.highest]).max()))
     above.set(ylim=(-1.05 * top, 1.05 * top), ylabel="amplitude\n(full scale 1)")

@@ -77,10 +77,10 @@ def _structure(found: Survey) -> dict[str, Told]:
     silent = total < SILENCE
     flatness = float(np.exp(np.log(power[1:] + SILENCE**2).mean()) / (power[1:].mean() + SILENCE**2))
     return {
-        "silence (share of time)": float((found.levels < _quiet(found)).mean()),
+        "silence (share of time)": None if found.cancels else float((found.levels < _quiet(found)).mean()),
         "spectral centroid (Hz)": None if silent else float((power * hertz).sum() / total),
         "spectral rolloff, 85 % (Hz)": _below(found, ROLLOFF),
-        "spectral flatness (0 tone, 1 white noise)": None if silent else flatness,
+        "spectral flatness (0 tone, 1 white noise)": None if silent or found.short else flatness,
         "fundamental, median (Hz)": float(np.median(pitches)) if len(pitches) else None,
         "fundamental, middle half from (Hz)": float(np.quantile(pitches, 0.25)) if len(pitches) else None,
         "fundamental, middle half to (Hz)": float(np.quantile(pitches, 0.75)) if len(pitches) else None,
@@ -91,7 +91,7 @@ def _structure(found: Survey) -> dict[str, Told]:
 def _information(found: Survey) -> dict[str, Told]:
     return {
         "entropy of a sample (bits, of 8)": entropy_bits(found.histogram),
-        "entropy of the spectrum (bits)": entropy_bits(found.spectrum),
+        "entropy of the spectrum (bits)": None if found.short else entropy_bits(found.spectrum),
         "compressed by zlib to (share of 16-bit samples)": found.deflated.share,
         "correlation of neighbouring samples": found.alike.value,
         "correlation of left and right": found.likeness,
@@ -99,10 +99,13 @@ def _information(found: Survey) -> dict[str, Told]:
 
 
 def _noise(found: Survey) -> dict[str, Told]:
-    """Noise is what is left in the quietest moments, or between the lines of the spectrum if that is less."""
+    """Noise is what is left in the quietest moments, or between the lines of the spectrum if that is less.
+
+    Of less than one frame nobody knows.
+    """
     quietest = float(np.quantile(found.levels, 0.05))
     between = float(np.median(found.spectrum)) * found.n_fft
-    floor, mean = min(quietest, between), float(found.levels.mean())
+    floor, mean = 0.0 if found.short else min(quietest, between), float(found.levels.mean())
     return {
         "noise floor, estimated (dBFS)": _decibels(floor),
         "sound to noise, estimated (dB)": _decibels(mean / floor) if floor > SILENCE else None,
@@ -115,6 +118,8 @@ def _kind(found: Survey, structure: dict[str, Told]) -> str:
     """What the sound is like, as far as pitch and pauses tell."""
     pitched = float(structure["frames with a pitch (share)"] or 0)
     pitches = found.pitches
+    if found.cancels:
+        return "sound whose channels cancel each other"
     if float(found.levels.max()) < SILENT:
         return "silence"
     if pitched >= TONAL and np.quantile(pitches, 0.9) < 1.03 * np.quantile(pitches, 0.1):

@@ -20,7 +20,7 @@ from mmagent.reading import stdin, what_there_is
 from mmagent.sniff import starts_like
 from mmagent_audio import sound_format
 from mmagent_audio.container import announced
-from mmagent_audio.sound import Sound, check, from_array, reason, soundfile
+from mmagent_audio.sound import Sound, check, from_array, reason, silent, soundfile
 
 if TYPE_CHECKING:
     import torch
@@ -142,7 +142,10 @@ def opened(content: str | bytes, name: str) -> Sound:
     announced(kind, content, name)
     library = soundfile()
     try:
-        with library.SoundFile(BytesIO(content) if isinstance(content, bytes) else content) as file:
+        with (
+            silent(kind),
+            library.SoundFile(BytesIO(content) if isinstance(content, bytes) else content) as file,
+        ):
             rate, channels, frames, coding = file.samplerate, file.channels, file.frames, file.subtype
     except (library.SoundFileError, RuntimeError, OSError) as error:
         raise UserError(

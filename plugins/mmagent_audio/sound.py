@@ -5,10 +5,12 @@ So an hour of sound costs no more memory than a second of it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from mmagent.errors import MissingPackageError, UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BLOCK", "Samples", "Sound", "from_array", "soundfile"]
+__all__ = ["BLOCK", "Samples", "Sound", "from_array", "silent", "soundfile"]
 
 Samples = NDArray[np.float32]
 
@@ -27,6 +29,7 @@ BLOCK = 1 << 16  # samples per channel that are decoded at a time
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
 MAX_HOURS = 24
+STDERR = 2  # to which C writes
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +95,12 @@ class Sound:
         source: str | IO[bytes] = BytesIO(self.content) if isinstance(self.content, bytes) else self.content
         left = self.frames
         try:
-            with library.SoundFile(source) as file:
+            with silent(self.format):
+                opened = library.SoundFile(source)
+            with opened as file:
                 while left > 0:
-                    block = file.read(min(size, left), dtype="float32", always_2d=True)
+                    with silent(self.format):
+                        block = file.read(min(size, left), dtype="float32", always_2d=True)
                     if not len(block):
                         return
                     left -= len(block)
@@ -165,7 +171,49 @@ def _whole(rate: Any) -> bool:
 def reason(error: Exception) -> str:
     """What libsndfile says, in one line without its prefix."""
     said = str(getattr(error, "error_string", error)).split(": ")[-1].strip().rstrip(".")
+    if said.startswith("File does not exist"):  # which libsndfile says of an MP3 that it cannot make sense of
+        return "no sound is found behind its first bytes"
     return " ".join(said.split()) or type(error).__name__
+
+
+class _Silence:
+    """Standard error of this process, which goes nowhere while anybody is inside."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._kept = Lock(), 0, -1
+
+    def enter(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                with suppress(OSError):  # it may be closed
+                    self._kept = os.dup(STDERR)
+                    with open(os.devnull, "wb") as nowhere:
+                        os.dup2(nowhere.fileno(), STDERR)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._kept >= 0:
+                os.dup2(self._kept, STDERR)
+                os.close(self._kept)
+                self._kept = -1
+
+
+_SILENCE = _Silence()
+
+
+@contextmanager
+def silent(format: str) -> Iterator[None]:
+    """Keep from the terminal what the decoder of MP3 writes there about damage: we say it in one line."""
+    if format != "MP3":
+        yield
+        return
+    _SILENCE.enter()
+    try:
+        yield
+    finally:
+        _SILENCE.leave()
 
 
 def soundfile() -> Any:

@@ -22,8 +22,11 @@ LEVELS = 256  # equal steps from -1 to 1, whose entropy is told
 CLIPPED = 0.999  # of full scale
 SPECTRUM_SECONDS, LEVEL_SECONDS = 0.032, 0.02
 LOWEST_PITCH, HIGHEST_PITCH = 60.0, 1000.0  # Hz
+HEARD = 5000.0  # Hz; what lies above says nothing of a pitch, and its ripples would move the peak
+LEAST_HEARD = 0.01  # of the power, below which there is nothing to have a pitch
 VOICED = 0.6  # normalised autocorrelation from which a frame has a pitch
 FIRST_PEAK = 0.9  # of the highest peak: the first one as high is the period, later ones its multiples
+CANCELLED = 1e-6  # of the channels' mean power is left in their mean
 SILENCE = 1e-10  # power; -100 dB
 
 
@@ -76,6 +79,17 @@ class Survey:
         left, right, both = self._sides
         return float(both / math.sqrt(left * right)) if left > 0 and right > 0 else None
 
+    @property
+    def short(self) -> bool:
+        """Whether there is less than one frame, too little to tell noise from sound."""
+        return self.sound.frames < self.n_fft
+
+    @property
+    def cancels(self) -> bool:
+        """Whether there is sound in the channels and none in their mean."""
+        loudest = self.power / (self.sound.frames * self.sound.channels)
+        return float(self.levels.max()) < CANCELLED * loudest and loudest > SILENCE
+
     def _read(self) -> None:
         frame = max(1, round(LEVEL_SECONDS * self.rate))
         level_tail, spectrum_tail = np.zeros(0), np.zeros(0)
@@ -93,8 +107,17 @@ class Survey:
             at += len(mono)
         if not sum(map(len, self._levels)) and len(level_tail):
             self._levels.append(np.array([np.square(level_tail).mean()]))
-        if not self._counts.sum():  # shorter than one frame
-            self._spectra(np.pad(spectrum_tail, (0, self.n_fft - len(spectrum_tail))), 0)
+        if self.short:
+            self._only(spectrum_tail)
+
+    def _only(self, samples: Floats) -> None:
+        """The one spectrum, and perhaps the pitch, of all samples of a sound that is shorter than a frame."""
+        window = np.hanning(len(samples) + 2)[1:-1]
+        power = np.square(np.abs(np.fft.rfft(samples * window, self.n_fft)))
+        self._columns[:, self.n_columns // 2] = power / np.square(window).sum() / self.n_fft
+        self._counts[self.n_columns // 2] = self.looked = 1
+        if found := pitch(samples, self.rate):
+            self.pitches.append(found)
 
     def _count(self, block: Samples, mono: Floats) -> None:
         self.moments.add(block)
@@ -153,9 +176,11 @@ def pitch(frame: Floats, rate: int) -> float | None:
         return None
     window = np.hanning(len(frame))
     size = 2 * len(frame)
-    of_frame, of_window = (
-        np.fft.irfft(np.square(np.abs(np.fft.rfft(x, size)))) for x in (centred * window, window)
-    )
+    heard, of_all = (np.square(np.abs(np.fft.rfft(x, size))) for x in (centred * window, window))
+    above = np.fft.rfftfreq(size, 1 / rate) > HEARD
+    if heard[~above].sum() < LEAST_HEARD * heard.sum():
+        return None
+    of_frame, of_window = np.fft.irfft(np.where(above, 0, heard)), np.fft.irfft(of_all)
     shortest = max(2, int(rate / HIGHEST_PITCH))
     longest = min(len(frame) // 2, int(rate / LOWEST_PITCH))
     if longest <= shortest + 2 or of_frame[0] <= 0:

@@ -27,7 +27,7 @@ ENDS = (
 """What the two columns of an edge list are called."""
 MATRIX_MARKET = b"%%MatrixMarket"
 JSON_KEYS = rb'"(?:atoms|bonds|edges|links)"\s*:'
-PAIR = rb"-?\d+[ \t]+-?\d+(?:[ \t]+\S+)?\s*"
+PAIR = rb"-?\d+[ \t]+-?\d+(?:[ \t]+(?:\S+|\{.*\}))?\s*"
 
 
 def graph_format(head: bytes) -> str | None:
@@ -62,6 +62,11 @@ def _is_smiles(line: bytes) -> bool:
     return len(words) <= 3 and len(words[0]) > 1 and atoms > 0 and re.fullmatch(SMILES, words[0]) is not None
 
 
+def is_smiles(text: str) -> bool:
+    """Whether a text is made of SMILES tokens alone, and may be a molecule written out."""
+    return text != "-" and re.fullmatch(SMILES, text) is not None
+
+
 def sniff(head: bytes) -> bool:
     """Whether a file that starts with these bytes is a graph that can be read."""
     return graph_format(head) is not None
@@ -78,5 +83,6 @@ def register_modalities(register: Callable[[Modality], None]) -> None:
             extensions=(".smi", ".smiles", ".graphml", ".edges", ".edgelist", ".mtx"),
             sniff=sniff,
             encoder="builtin",
+            written=is_smiles,
         )
     )

@@ -6,20 +6,25 @@ springs between all pairs of nodes (Kamada and Kawai 1989) with steps that canno
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmagent.profile import many
 from mmagent_graph.graph import Floats, Graph, Ints
 from mmagent_graph.measure import adjacency, distances
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["MOST", "draw", "layout", "part"]
 
 MOST = 150  # nodes in a drawing
 STEPS = 60
+AROUND = 0.6  # steps from the outermost nodes to the frame
+FLATTEST = 0.15  # height of the frame as a share of its width, at least
+ARROW = 0.65  # of an edge, where the head of its arrow lies
 LABELLED = 60  # nodes up to which each has its label written into it
 COLOURS = {"C": "#808080", "O": "#e05050", "N": "#5070e0", "S": "#d0b020", "F": "#40b060", "Cl": "#40b060"}
 
@@ -33,6 +38,8 @@ def draw(graph: Graph, figure: Figure) -> None:
     for one, two in pairs.tolist():
         width = widths.get((int(chosen[one]), int(chosen[two])), 1.0)
         axes.plot(*places[[one, two]].T, color="#a0a0a0", linewidth=width, zorder=1)
+    if graph.directed:
+        _arrows(axes, graph, chosen, places)
     labels = [graph.labels[at] for at in chosen]
     kinds = sorted(set(labels))
     colours = [COLOURS.get(label, f"C{kinds.index(label) % 10}") for label in labels]
@@ -43,14 +50,35 @@ def draw(graph: Graph, figure: Figure) -> None:
             axes.annotate(label[:6], place, ha="center", va="center", fontsize=7, color="white", zorder=3)
     whole = len(chosen) == graph.n_nodes
     shown = (
-        f"{graph.n_nodes:,} nodes"
+        many(graph.n_nodes, "node")
         if whole
         else f"{len(chosen)} of {graph.n_nodes:,} nodes, around the best joined"
     )
-    axes.set_title(f"{shown}, {len(pairs):,} edges shown", fontsize=9)
+    axes.set_title(f"{shown}, {many(len(pairs), 'edge')} shown", fontsize=9)
     axes.set_aspect("equal")
-    axes.margins(0.1)
+    low, high = places.min(axis=0) - AROUND, places.max(axis=0) + AROUND
+    short = max(0.0, FLATTEST * (high[0] - low[0]) - (high[1] - low[1])) / 2
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1] - short, high[1] + short))
     axes.set_axis_off()
+
+
+def _arrows(axes: Axes, graph: Graph, chosen: Ints, places: Floats) -> None:
+    """A head on each edge that is drawn, past its middle, so that two of opposite ways are both seen."""
+    place = np.full(graph.n_nodes, -1)
+    place[chosen] = np.arange(len(chosen))
+    ends = np.unique(place[graph.ends], axis=0)
+    ends = ends[(ends >= 0).all(axis=1) & (ends[:, 0] != ends[:, 1])]
+    start = places[ends[:, 0]]
+    along = (places[ends[:, 1]] - start) * ARROW
+    look: dict[str, Any] = {
+        "angles": "xy",
+        "scale_units": "xy",
+        "scale": 1,
+        "width": 0.0015,
+        "headwidth": 7,
+        "headlength": 9,
+    }
+    axes.quiver(*start.T, *along.T, color="#808080", headaxislength=9, zorder=1, **look)
 
 
 def part(graph: Graph) -> tuple[Ints, Ints]:
@@ -93,7 +121,14 @@ def layout(n_nodes: int, pairs: Ints) -> Floats:
         apart = np.sqrt(((places[:, None] - places[None]) ** 2).sum(axis=2))
         pull = weights * wanted / np.maximum(apart, 1e-9)
         places = inverse @ (pull.sum(axis=1)[:, None] * places - pull @ places)
-    return places
+    return _lying(places)
+
+
+def _lying(places: Floats) -> Floats:
+    """The same drawing turned so that it is widest from left to right: pictures are wider than high."""
+    centred = places - places.mean(axis=0)
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+    return np.asarray(centred @ axes)
 
 
 def _unfolded(wanted: Floats) -> Floats:

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from mmagent.errors import UserError
+from mmagent.reading import json_fault
 from mmagent_graph.graph import Graph, Nodes, check_attributes, check_edges, check_nodes, made
 from mmagent_graph.smiles import of_atoms
 
@@ -26,7 +27,7 @@ def read_json(data: bytes, name: str) -> Graph:
     try:
         found = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{name} is not whole JSON: {error}. Copy it again.") from error
+        raise UserError(f"{name} is not whole JSON: {json_fault(error)}. Copy it again.") from error
     if not isinstance(found, Mapping):
         raise UserError(f"{name} is a JSON {type(found).__name__} and no graph. {FORMS}")
     return of_mapping(found, name)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmagent.profile import Profile
+from mmagent.profile import Profile, many
 from mmagent_graph.colours import of_texts, stable_classes
 from mmagent_graph.drawing import draw
 from mmagent_graph.graph import Graph
@@ -30,8 +30,8 @@ def profile(graph: Graph) -> Profile:
     rings = len(pairs) - n + count
     kind = "molecule" if molecule else "graph"
     summary = (
-        f"{kind} from {graph.origin}, {n:,} {nodes}, {graph.n_edges:,} {edges}, "
-        f"{count:,} {'part' if count == 1 else 'parts'}"
+        f"{kind} from {graph.origin}, {many(n, nodes[:-1])}, {many(graph.n_edges, edges[:-1])}, "
+        f"{many(count, 'part')}"
     )
     return Profile(
         summary,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmagent.errors import UserError
+from mmagent.profile import many
 from mmagent.reading import read_bytes
 from mmagent.sniff import starts_like
-from mmagent_graph import SMILES, graph_format
+from mmagent_graph import graph_format, is_smiles
 from mmagent_graph.graph import Graph, made
 from mmagent_graph.graphml import read_graphml
 from mmagent_graph.objects import FORMS, is_networkx, of_mapping, of_networkx, read_json
@@ -68,8 +68,8 @@ class GraphReader:
     def describe(self, raw: Graph) -> str:
         """Its nodes and edges."""
         kind = "molecule" if raw.origin in ("SMILES", "atoms and bonds") else "graph"
-        nodes, edges = ("atoms", "bonds") if kind == "molecule" else ("nodes", "edges")
-        return f"{kind}, {raw.n_nodes:,} {nodes}, {raw.n_edges:,} {edges}"
+        node, edge = ("atom", "bond") if kind == "molecule" else ("node", "edge")
+        return f"{kind}, {many(raw.n_nodes, node)}, {many(raw.n_edges, edge)}"
 
     def fingerprint(self, raw: Graph) -> str:
         """sha256 of nodes and edges in their order: the same one whichever format they were read from."""
@@ -81,6 +81,19 @@ class GraphReader:
             digest.update(name.encode() + values.tobytes())
         digest.update(b"" if raw.weights is None else raw.weights.tobytes())
         return digest.hexdigest()
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Graph, int], Graph]]:
+        """What must not change a feature: how nodes are numbered, and the order of edges."""
+        from mmagent_graph.samples import edges_turned, relabelled
+
+        return {"names of nodes": relabelled, "order of edges": edges_turned}
+
+    def samples(self) -> Sequence[bytes]:
+        """Some graphs that the reader can be checked with."""
+        from mmagent_graph.samples import samples
+
+        return samples()
 
     def profile(self, raw: Graph) -> Profile:
         """What the graph is made of, with a drawing."""
@@ -132,7 +145,7 @@ def _decoded(data: bytes, name: str) -> Graph:
 
 def _is_molecule(text: str) -> bool:
     """Whether a text is SMILES and not a file that is there."""
-    return text != "-" and re.fullmatch(SMILES, text) is not None and not os.path.exists(text)
+    return is_smiles(text) and not os.path.exists(text)
 
 
 def _like_molecule(text: str) -> bool:

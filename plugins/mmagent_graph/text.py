@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import csv
 import re
+from ast import literal_eval
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
 from mmagent.errors import UserError
 from mmagent_graph import ENDS, is_header
-from mmagent_graph.graph import Graph, Nodes, check_edges, check_nodes, made
+from mmagent_graph.graph import Graph, Nodes, check_attributes, check_edges, check_nodes, made
 
 __all__ = ["read_edges", "read_matrix_market"]
 
 COMMENTS = ("#", "%", "//")
+LONGEST = 4000  # characters of what is known of an edge
+_ATTRIBUTES = re.compile(r"\s(\{.*\})\s*$")
 
 
 def read_edges(text: str, name: str) -> Graph:
     """The graph of an edge list; every line is "node node" and perhaps labels or a weight.
 
     Cells are parted by tabs, semicolons, commas or blanks, by what the first line has; lines that begin
-    with # or % are remarks. Raises `UserError` for a line that is no edge.
+    with # or % are remarks. Where every line ends in {...}, as networkx writes them, that is what is known of
+    the edge. Raises `UserError` for a line that is no edge.
     """
+    text, told_of = _apart(text, name)
     lines = ((at, line) for at, line in enumerate(text.splitlines(), start=1) if line.strip())
     told: Iterator[tuple[int, str]] = (
         (at, line) for at, line in lines if not line.lstrip().startswith(COMMENTS)
@@ -54,9 +59,44 @@ def read_edges(text: str, name: str) -> Graph:
         rest.append([cell for place, cell in enumerate(cells) if place not in (from_, to)])
         check_edges(len(ends), name)
     others = [one for place, one in enumerate(names) if place not in (from_, to)]
-    columns = _columns(rest, others or _guessed(rest))
+    columns = {**_columns(rest, others or _guessed(rest)), **told_of}
     directed = names[:1] in (["source"], ["from"], ["src"], ["tail"], ["start"])
     return made(name, "edge list", len(nodes.places), ends, edges=columns, directed=directed)
+
+
+def _apart(text: str, name: str) -> tuple[str, dict[str, list[Any]]]:
+    """The text without the {...} at the end of its lines, and those as columns by attribute."""
+    lines = text.splitlines()
+    edges = [at for at, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(COMMENTS)]
+    if not edges or not all(_ATTRIBUTES.search(lines[at]) for at in edges):
+        return text, {}
+    rows, read = [], dict[str, dict[str, Any]]()  # many edges say the same
+    for at in edges:
+        lines[at], braces, _ = _ATTRIBUTES.split(lines[at], maxsplit=1)
+        if braces not in read:
+            read[braces] = _attributes(braces, f"{name}, line {at + 1}")
+        rows.append(read[braces])
+    names = dict.fromkeys(key for row in rows for key in row)
+    check_attributes(len(names), name)
+    plain = str | int | float | bool
+    known = {
+        key: [value if isinstance(value := row.get(key), plain) else None for row in rows] for key in names
+    }
+    return "\n".join(lines), known
+
+
+def _attributes(braces: str, where: str) -> dict[str, Any]:
+    """What {'weight': 3} says, as Python or JSON writes it. Raises `UserError`."""
+    try:
+        found = literal_eval(braces) if len(braces) <= LONGEST else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(
+            f"{where} ends in {braces!r:.60}; what is known of an edge is written {{'weight': 3}} in at most "
+            f"{LONGEST:,} characters. Mend the line."
+        )
+    return {str(key): value for key, value in found.items()}
 
 
 def read_matrix_market(text: str, name: str) -> Graph:
@@ -81,6 +121,11 @@ def read_matrix_market(text: str, name: str) -> Graph:
     for at, cells in enumerate(islice(body, entries + 1), start=1):
         try:
             ends.append((int(cells[0]) - 1, int(cells[1]) - 1))
+            if not all(0 <= end < rows for end in ends[-1]):
+                raise UserError(
+                    f"{name}: entry {at} stands in row {cells[0]:.20}, column {cells[1]:.20}, and the matrix "
+                    f"has {rows:,} of each, counted from 1. Mend the entry."
+                )
             weights += [float(cells[2])] if len(cells) > 2 else []
         except (ValueError, IndexError) as error:
             raise UserError(

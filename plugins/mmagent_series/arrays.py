@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmagent.errors import UserError
+from mmagent.npy import npy_header
 from mmagent_series.clock import with_unit
 from mmagent_series.series import KEPT_VALUES, InMemory, OnDisk, Samples, Series, demand_size, made
 
@@ -73,14 +74,9 @@ def read_npy(stream: IO[bytes], name: str) -> Series:
     """
     stream.seek(0)
     try:
-        version = np.lib.format.read_magic(stream)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(stream)
-    except (ValueError, SyntaxError, TypeError, EOFError) as error:
-        told = " ".join(str(error).split())
-        raise UserError(f"{name} has no sound numpy header ({told:.100}). Copy it again.") from error
+        shape, fortran, dtype = npy_header(stream)
+    except ValueError as error:
+        raise UserError(f"{name} has no sound numpy header: {error}. Copy it again.") from error
     if dtype.hasobject:
         raise UserError(
             f"{name} holds pickled Python objects, which are never opened. Save an array of numbers."

@@ -104,8 +104,7 @@ def _columns(file: Any, name: str) -> Series:
         channels=[titles[at][0] for at in channels],
         units=[titles[at][1] for at in channels],
         rate=None if clock is None else clock.rate,
-        jitter=None if clock is None else clock.jitter,
-        skips=None if clock is None else clock.skips,
+        timing=None if clock is None else clock.timing,
     )
 
 

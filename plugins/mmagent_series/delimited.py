@@ -144,8 +144,7 @@ def _read(lines: Iterator[Line], layout: _Layout, rate: float | None, name: str)
         channels=[titles[at][0] or f"channel {at + 1}" for at in layout.channels] if titled else None,
         units=[titles[at][1] for at in layout.channels],
         rate=rate if clock is None or clock.rate is None else clock.rate,
-        jitter=None if clock is None else clock.jitter,
-        skips=None if clock is None else clock.skips,
+        timing=None if clock is None else clock.timing,
     )
 
 

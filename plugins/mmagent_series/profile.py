@@ -31,7 +31,7 @@ def profile(series: Series) -> Profile:
     seen = survey(series)
     n = len(series.channels)
     channels = "1 channel" if n == 1 else f"{n:,} channels"
-    time = "" if series.rate is None else f", {series.rate:,.6g} Hz, {series.length / series.rate:,.4g} s"
+    time = "" if series.rate is None else f", {series.rate:,.6g} Hz, {series.seconds:,.4g} s"
     return Profile(
         summary=f"series, {series.length:,} samples of {channels}{time}",
         aspects={
@@ -69,15 +69,16 @@ def _elements(series: Series, seen: Survey) -> Mapping[str, Told]:
 
 
 def _sampling(series: Series) -> Mapping[str, Told]:
-    regular = None if series.jitter is None else series.jitter <= REGULAR
+    clock = series.timing
     return {
         "rate (Hz)": series.rate,
         "step (s)": None if series.rate is None else 1 / series.rate,
         "duration (s)": series.seconds,
         "highest frequency (Hz)": None if series.rate is None else series.rate / 2,
-        "regular": regular,
-        "largest jitter (steps)": series.jitter,
-        "steps longer than one and a half": series.skips,
+        "regular": None if clock is None else clock.jitter <= REGULAR,
+        "largest jitter (steps)": None if clock is None else clock.jitter,
+        "steps longer than one and a half": None if clock is None else clock.skips,
+        "samples left out in them": None if clock is None else clock.left_out,
     }
 
 
@@ -96,7 +97,7 @@ def _structure(series: Series, seen: Survey) -> Mapping[str, Told]:
     told["autocorrelation at one step (mean)"] = float(np.mean(known)) if known else None
     rate = series.rate
     louder = int(np.where(moving, seen.power.max(axis=0, initial=0), -1).argmax())
-    if len(seen.frequency):
+    if seen.power[:, louder].sum() > 0:
         dominant = float(seen.frequency[seen.power[:, louder].argmax()])
         told["dominant frequency (cycles per sample)"] = dominant
         told["dominant frequency (Hz)"] = None if rate is None else dominant * rate
@@ -162,7 +163,7 @@ def _noise(series: Series, seen: Survey) -> Mapping[str, Told]:
     cells = series.length * len(series.channels)
     told: dict[str, Told] = {
         "missing share": series.missing / cells,
-        "longest gap (samples)": seen.longest,
+        "longest gap (samples)": max(seen.longest, series.timing.longest if series.timing else 0),
         "share of steps without change": float(seen.equal.mean()),
     }
     spread = np.array([moments.std if moments.count else 0.0 for moments in seen.moments])

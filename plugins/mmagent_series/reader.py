@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ class SeriesReader:
         channels = "1 channel" if len(raw.channels) == 1 else f"{len(raw.channels)} channels"
         told = f"series, {raw.length:,} samples of {channels}"
         if raw.rate is not None:
-            told += f", {raw.rate:,.6g} Hz, {raw.length / raw.rate:,.4g} s"
+            told += f", {raw.rate:,.6g} Hz, {raw.seconds:,.4g} s"
         gaps = f", {raw.missing / (raw.length * len(raw.channels)):.1%} missing" if raw.missing else ""
         return told + gaps
 
@@ -99,6 +99,19 @@ class SeriesReader:
             block = np.where(np.isnan(block), np.nan, block) + 0.0  # one NaN and one zero
             digest.update(np.ascontiguousarray(block, dtype="<f8").data)
         return digest.hexdigest()
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Series, int], Series]]:
+        """What must not change a feature: padding, samples at the ends in which nothing was measured."""
+        from mmagent_series.samples import padded
+
+        return {"padding": padded}
+
+    def samples(self) -> Sequence[bytes]:
+        """Some series that the reader can be checked with."""
+        from mmagent_series.samples import samples
+
+        return samples()
 
     def profile(self, raw: Series) -> Profile:
         """What the series is made of."""

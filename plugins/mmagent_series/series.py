@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmagent.errors import UserError
+from mmagent_series.timing import Timing
 
 __all__ = ["BLOCK", "MAX_CHANNELS", "MAX_VALUES", "Block", "InMemory", "OnDisk", "Samples", "Series", "Spool"]
 
@@ -113,8 +114,7 @@ class Series:
     channels  (C,) their names;  units  (C,) theirs, "" where nobody says
     rate      samples per second (Hz), None where nobody says
     missing   how many values are NaN
-    jitter    largest difference of a time step from the median one, in steps; None without times
-    skips     steps of more than one and a half median ones, so samples left out; None without times
+    timing    what its times tell beside the rate; None without times
     """
 
     samples: Samples
@@ -122,8 +122,7 @@ class Series:
     units: tuple[str, ...]
     rate: float | None
     missing: int
-    jitter: float | None = None
-    skips: int | None = None
+    timing: Timing | None = None
 
     @property
     def length(self) -> int:
@@ -132,8 +131,10 @@ class Series:
 
     @property
     def seconds(self) -> float | None:
-        """How long it lasts; None without a rate."""
-        return None if self.rate is None else self.length / self.rate
+        """How long it lasts, gaps included; None without a rate."""
+        if self.rate is None:
+            return None
+        return self.length / self.rate if self.timing is None else self.timing.duration
 
     def blocks(self, start: int = 0, stop: int | None = None, size: int = BLOCK) -> Iterator[Block]:
         """Samples in order, (n, C) with n at most `size`."""
@@ -163,8 +164,7 @@ def made(
     channels: Sequence[str] | None = None,
     units: Sequence[str] | None = None,
     rate: float | None = None,
-    jitter: float | None = None,
-    skips: int | None = None,
+    timing: Timing | None = None,
 ) -> Series:
     """A checked series. Raises UserError for one without values, with infinite ones, or of an absurd rate."""
     length, width = samples.shape
@@ -185,8 +185,7 @@ def made(
         tuple(units or ("",) * width),
         checked_rate(rate, name),
         missing - width * (length - (last - first)),
-        jitter,
-        skips,
+        None if timing is None else replace(timing, first=first, last=last - 1),
     )
 
 

@@ -18,6 +18,7 @@ SAMPLED = 1 << 20  # values in all that quantiles are taken from
 PARTS = 8  # of equal length, whose levels and spreads tell whether a series stays as it is
 COLUMNS = 1000  # of the picture, each from the least to the largest value that falls into it
 PERIODOGRAM = 2048  # samples of a piece whose spectrum is taken
+ROUNDING = 1e-9  # of a channel's largest value: a deviation from its line of no more is no course
 PIECES = 64  # of them at most, evenly spread
 
 
@@ -174,7 +175,9 @@ def _spectra(series: Series, n_channels: int) -> tuple[NDArray[np.float64], Bloc
     noises = []
     for start in np.linspace(0, series.length - size, count).round().astype(int).tolist():
         block = series.samples.block(start, start + size)[:, :n_channels]
-        power += np.abs(np.fft.rfft(_level(filled(block)) * window, axis=0)[1:]) ** 2
+        level = _level(filled(block))
+        level[:, level.std(axis=0) <= ROUNDING * np.fmax.reduce(np.abs(block), axis=0)] = 0
+        power += np.abs(np.fft.rfft(level * window, axis=0)[1:]) ** 2
         noises.append([_or_nan(difference_noise(block[:, at])) for at in range(n_channels)])
     total = power.sum(axis=0)
     told = np.array(noises)

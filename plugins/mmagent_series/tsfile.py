@@ -104,8 +104,8 @@ def _series(line: str, head: _Head, name: str) -> Series:
     array = np.full((length, len(columns)), np.nan)
     for at, column in enumerate(columns):
         array[: len(column), at] = column
-    told = {} if clock is None else {"rate": clock.rate, "jitter": clock.jitter, "skips": clock.skips}
-    return made(InMemory(array), name, channels=None, **told)  # type: ignore[arg-type]
+    rate, timing = (None, None) if clock is None else (clock.rate, clock.timing)
+    return made(InMemory(array), name, rate=rate, timing=timing)
 
 
 def _plain(part: str, name: str) -> Block:

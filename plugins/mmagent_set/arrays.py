@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmagent.errors import UserError
+from mmagent.npy import npy_header
 from mmagent_set.elements import MAX_ATTRIBUTES, MAX_ELEMENTS, MAX_OBJECTS, Elements, check_count, of_columns
 
 __all__ = ["GROUPS", "of_array", "read_csv", "read_npy"]
@@ -24,15 +25,9 @@ def read_npy(data: bytes, name: str) -> Elements:
     """The points (N, d) of a .npy file; nothing is unpickled. Raises `UserError`."""
     stream = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(stream)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(stream)
+        shape, fortran, dtype = npy_header(stream)
     except ValueError as error:
-        raise UserError(
-            f"{name} is a numpy file with a damaged header ({error!s:.100}). Save it again."
-        ) from error
+        raise UserError(f"{name} is a numpy file with a damaged header: {error}. Save it again.") from error
     if dtype.hasobject or dtype.kind not in "biuf":
         raise UserError(f"{name} holds {dtype} values; points are numbers. Save an array of floats.")
     if len(shape) != 2:

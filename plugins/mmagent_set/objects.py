@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmagent.errors import UserError
+from mmagent.reading import json_fault
 from mmagent_set.elements import MAX_ATTRIBUTES, MAX_ELEMENTS, MAX_OBJECTS, Elements, check_count, of_columns
 
 __all__ = ["FORMS", "of_object", "read_json"]
@@ -24,7 +25,7 @@ def read_json(data: bytes, name: str) -> Elements:
     try:
         found = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{name} is not whole JSON: {error}. Copy it again.") from error
+        raise UserError(f"{name} is not whole JSON: {json_fault(error)}. Copy it again.") from error
     return of_object(found, name)
 
 

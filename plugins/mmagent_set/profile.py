@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmagent.profile import Profile
+from mmagent.profile import Profile, many
 from mmagent_set.elements import Elements, Floats, Ints
 from mmagent_set.scene import plain_word
 
@@ -27,7 +27,7 @@ MARKS = {"square": "s", "triangle": "^", "circle": "o"}
 
 def profile(elements: Elements) -> Profile:
     """Elements, structure, information and gaps of a set, with a scatter where it has coordinates."""
-    kind = "objects" if elements.words else "points"
+    kind = "object" if elements.words else "point"
     sizes = np.bincount(elements.groups, minlength=elements.n_groups)
     whole = sum(len(texts) for texts in elements.words.values()) + sum(map(len, elements.numbers.values()))
     blank = sum(texts.count("") for texts in elements.words.values())
@@ -35,8 +35,8 @@ def profile(elements: Elements) -> Profile:
     alike = _alike(elements)
     groups = f" in {elements.n_groups:,} groups" if elements.n_groups > 1 else ""
     return Profile(
-        f"set from {elements.origin}, {elements.n:,} {kind}{groups}, "
-        f"{len(elements.words)} attributes in words and {len(elements.numbers)} in numbers",
+        f"set from {elements.origin}, {many(elements.n, kind)}{groups}, "
+        f"{many(len(elements.words), 'attribute')} in words and {len(elements.numbers)} in numbers",
         {
             "elements": {
                 "elements": elements.n,
@@ -101,10 +101,9 @@ def draw(elements: Elements, figure: Figure) -> None:
         part = (
             f"{len(own):,} of {elements.n:,} drawn"
             if len(own) < elements.n and not scene
-            else f"{len(own):,} elements"
+            else many(len(own), "element")
         )
         axes.set_title(f"group {group + 1}, {part}" if scene else part, fontsize=9)
-    figure.tight_layout()
 
 
 def _by_mark(elements: Elements, own: Ints) -> dict[str, list[int]]:
@@ -170,9 +169,10 @@ def _directions(places: Floats) -> str | None:
 
 
 def _bits(name: str, elements: Elements) -> float:
-    """Entropy of an attribute: of its words, or of a number in 16 bins of its range."""
+    """Entropy of an attribute where it is known: of its words, or of a number in 16 bins of its range."""
     if name in elements.words:
-        counts = np.array(list(Counter(elements.words[name]).values()), dtype=np.float64)
+        known = Counter(text for text in elements.words[name] if text)
+        counts = np.array(list(known.values()), dtype=np.float64)
     else:
         values = elements.numbers[name]
         counts = np.histogram(values[np.isfinite(values)], BINS)[0].astype(np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 
 from mmagent.asked import Asked
 from mmagent.errors import UserError
+from mmagent.profile import many
 from mmagent.reading import read_bytes
 from mmagent.sniff import starts_like
 from mmagent_set import set_format
@@ -59,10 +60,10 @@ class SetReader:
 
     def describe(self, raw: Elements) -> str:
         """How many elements, in how many groups, of which attributes."""
-        kind = "objects" if raw.words else "points"
+        kind = "object" if raw.words else "point"
         groups = f" in {raw.n_groups:,} groups" if raw.n_groups > 1 else ""
         said = ", with a statement" if raw.statement else ""
-        return f"set, {raw.n:,} {kind}{groups} of {', '.join([*raw.words, *raw.numbers][:6])}{said}"
+        return f"set, {many(raw.n, kind)}{groups} of {', '.join([*raw.words, *raw.numbers][:6])}{said}"
 
     def fingerprint(self, raw: Elements) -> str:
         """sha256 of the elements in canonical order: a set has one, however it is written."""
@@ -74,6 +75,19 @@ class SetReader:
         for name, values in sorted(own.numbers.items()):
             digest.update(f"\n{name}:".encode() + values.tobytes())
         return digest.hexdigest()
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Elements, int], Elements]]:
+        """What must not change a feature: the order of elements, and of groups."""
+        from mmagent_set.samples import groups_turned, permuted
+
+        return {"order of elements": permuted, "order of groups": groups_turned}
+
+    def samples(self) -> Sequence[bytes]:
+        """Some sets that the reader can be checked with."""
+        from mmagent_set.samples import samples
+
+        return samples()
 
     def profile(self, raw: Elements) -> Profile:
         """What the set is made of, with a scatter."""

@@ -158,7 +158,8 @@ def _watched(clip: Clip) -> tuple[Course, _Sums]:
 def _add(sums: _Sums, frame: Frame, raster: Floats, luma: NDArray[np.int16]) -> None:
     sums.levels += np.bincount(luma.ravel(), minlength=256)
     sums.colour += raster.reshape(3, -1).mean(1)
-    sums.shares += motion.shares(raster.reshape(3, -1)).mean(1)
+    nearest = motion.shares(raster.reshape(3, -1)).argmax(0)
+    sums.shares += np.bincount(nearest, minlength=len(sums.shares)) / len(nearest)
     sums.damaged += frame.damaged
     height, width = frame.pixels.shape[:2]
     top, left = max(0, (height - CROP) // 2), max(0, (width - CROP) // 2)
@@ -176,7 +177,7 @@ def _elements(sums: _Sums, n: int) -> dict[str, str | float | None]:
         "red, green, blue (mean, 0 to 255)": ", ".join(f"{255 * v / n:.0f}" for v in sums.colour),
         "brightness (mean, 0 to 255)": round(mean, 2),
         "brightness (spread)": round(float(share @ (levels - mean) ** 2) ** 0.5, 2),
-        "colours": ", ".join(f"{name} {100 * value:.0f} %" for value, name in first),
+        "colours, by area": ", ".join(f"{name} {100 * value:.0f} %" for value, name in first if value > 0),
     }
 
 

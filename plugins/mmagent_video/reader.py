@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +81,19 @@ class VideoReader:
     def fingerprint(self, raw: Clip) -> str:
         """sha256 of the frames that the encoder sees, at full size, and of the number of all frames."""
         return raw.sample.digest
+
+    @property
+    def invariances(self) -> Mapping[str, Callable[[Clip, int], Clip]]:
+        """What must not change a feature: how the frames are stored."""
+        from mmagent_video.samples import as_array, kept_elsewhere
+
+        return {"another lossless format": kept_elsewhere, "frames as an array": as_array}
+
+    def samples(self) -> Sequence[bytes]:
+        """Some clips that the reader can be checked with."""
+        from mmagent_video.samples import samples
+
+        return samples()
 
     def profile(self, raw: Clip) -> Profile:
         """Frames, rate, coding, motion, cuts, redundancy and noise, with a contact sheet."""

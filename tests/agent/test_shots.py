@@ -130,7 +130,7 @@ def test_bytes_are_no_shots(tmp_path: Path, plugins: Any) -> None:
         read_shots(tmp_path / "none", plugins.modalities)
 
 
-def test_a_row_becomes_a_request(tmp_path: Path) -> None:
+def test_a_row_becomes_a_request(tmp_path: Path, plugins: Any) -> None:
     row = {
         "id": 7,
         "question": "which?",
@@ -138,7 +138,7 @@ def test_a_row_becomes_a_request(tmp_path: Path) -> None:
         "choices": ["x", "y"],
         "shots": [{"image": "s.png", "answer": 4, "id": 1}],
     }
-    request = request_from_row(row, NAMES, tmp_path)
+    request = request_from_row(row, plugins.modalities, tmp_path)
     assert request.media == {"image": [tmp_path / "a.png", Path("/abs/b.png")]}
     assert request.choices == ("x", "y")
     assert request.shots[0].answer == "4"
@@ -161,9 +161,11 @@ def test_a_row_becomes_a_request(tmp_path: Path) -> None:
         ({"shots": [{"image": "a.png", "answer": True}]}, "shot 1 has the answer True"),
     ],
 )
-def test_a_malformed_row_says_which_entry_is_wrong(tmp_path: Path, row: dict[str, Any], says: str) -> None:
+def test_a_malformed_row_says_which_entry_is_wrong(
+    tmp_path: Path, row: dict[str, Any], says: str, plugins: Any
+) -> None:
     with pytest.raises(UserError) as caught:
-        request_from_row(row, NAMES, tmp_path)
+        request_from_row(row, plugins.modalities, tmp_path)
     assert says in str(caught.value)
 
 

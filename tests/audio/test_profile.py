@@ -135,3 +135,36 @@ def test_the_spectrogram_shows_when_and_how_high() -> None:
     assert np.nanmax(early) < 1e-6 < np.nanmax(late)
     line = int(np.nanargmax(np.nanmean(late, axis=1)))
     assert line * RATE / found.n_fft == pytest.approx(1000, abs=RATE / found.n_fft)
+
+
+@pytest.mark.parametrize("frames", [1, 10])
+def test_of_a_handful_of_samples_little_is_told_and_each_is_drawn(frames: int) -> None:
+    made = of(0.1 * NOISE[:frames])
+    found = {name: value for aspect in made.aspects.values() for name, value in aspect.items()}
+    assert made.summary.startswith("sound, ")
+    for name in (
+        "fundamental, median (Hz)",
+        "entropy of the spectrum (bits)",
+        "sound to noise, estimated (dB)",
+    ):
+        assert found[name] is None
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    assert made.draw is not None
+    made.draw(figure)
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "."]
+    assert [len(np.asarray(line.get_xdata())) for line in dots] == [frames]
+
+
+def test_channels_that_cancel_are_no_silence() -> None:
+    left = 0.5 * np.sin(2 * np.pi * 440 * TIME)
+    made = of(np.stack([left, -left], axis=1))
+    assert made.summary.startswith("sound whose channels cancel each other, 1.00 s")
+    assert made.aspects["structure"]["silence (share of time)"] is None
+    assert made.aspects["information"]["correlation of left and right"] == pytest.approx(-1)
+
+
+def test_what_nobody_hears_moves_no_pitch() -> None:
+    t = np.arange(96_000) / 96_000
+    both = np.stack([0.5 * np.sin(2 * np.pi * hertz * t) for hertz in (440, 30_000)], axis=1)
+    assert told(both, 96_000)["fundamental, median (Hz)"] == pytest.approx(440, abs=1)
+    assert told(both[:, 1], 96_000)["fundamental, median (Hz)"] is None

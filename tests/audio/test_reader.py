@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import sys
 import time
@@ -174,6 +175,21 @@ def test_a_file_that_is_cut_off(
     data = written(tone(seconds=3.0), 8000, kind)
     message = said(data[: int(share * len(data))])
     assert "Copy it again" in message
+
+
+def test_what_is_wrong_with_an_mp3_is_told_once_and_rightly(
+    tone: Callable[..., Any], written: Callable[..., bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its decoder writes notes to the process's own standard error."""
+    whole = written(tone(seconds=2.0), kind="MP3")
+    noise = whole[:4] + np.random.default_rng(0).bytes(20_000)
+    spoilt = whole[: len(whole) // 2] + bytes(500) + whole[len(whole) // 2 + 500 :]
+    for data, words in ((noise, "no sound is found behind its first bytes"), (spoilt, "is cut off")):
+        with pytest.raises(UserError, match=words):
+            READER.load(data)
+    assert capfd.readouterr().err == ""
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])

@@ -11,6 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.quiver import Quiver
 
 from mmagent.profile import ASPECTS, Profile
 from mmagent_graph.drawing import MOST, layout, part
@@ -65,6 +66,35 @@ def test_every_node_of_a_small_graph_is_drawn_and_a_large_one_in_part(needs: Nee
         axes = figure.axes[0]
         assert len(axes.collections[0].get_offsets()) == nodes
         assert f"{nodes} " in axes.get_title()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 9])
+def test_a_chain_lies_from_left_to_right_within_the_frame(n: int) -> None:
+    figure = Figure((12, 6), layout="constrained")
+    made = profile(nx.path_graph(n))
+    assert made.draw is not None
+    made.draw(figure)
+    axes = figure.axes[0]
+    places = np.asarray(axes.collections[0].get_offsets())
+    wide, high = places.max(axis=0) - places.min(axis=0)
+    assert high < 0.1 * wide or n == 1
+    for inner, (low, top) in zip(places.T, (axes.get_xlim(), axes.get_ylim()), strict=True):
+        assert low + 0.5 < inner.min()
+        assert inner.max() < top - 0.5
+    assert axes.get_title().startswith("1 node, 0 edges" if n == 1 else f"{n} nodes, {n - 1} edge")
+
+
+def test_a_directed_edge_has_an_arrow_each_way_it_goes() -> None:
+    def arrows(graph: Any) -> int:
+        figure = Figure()
+        draw = profile(graph).draw
+        assert draw is not None
+        draw(figure)
+        found = [one for one in figure.axes[0].collections if isinstance(one, Quiver)]
+        return sum(one.N for one in found)
+
+    edges = [(1, 2), (2, 1), (2, 3), (3, 3)]
+    assert (arrows(nx.DiGraph(edges)), arrows(nx.Graph(edges))) == (3, 0)
 
 
 def test_nodes_are_laid_out_as_far_apart_as_there_are_edges_between_them() -> None:

@@ -109,6 +109,21 @@ def test_numbers_in_an_edge_list_are_weights(tmp_path: Path) -> None:
     np.testing.assert_equal(weights, [0.5, np.nan])
 
 
+def test_networkx_reads_back_what_it_wrote_as_an_edge_list(tmp_path: Path) -> None:
+    made: Any = nx.Graph([(1, 2), (2, 3), (3, 4)])
+    made.edges[1, 2].update(weight=3, kind="a road, paved")
+    path = tmp_path / "roads.edgelist"
+    nx.write_edgelist(made, path)
+    for graph in (load(path), load(path.read_bytes())):  # by its content, too
+        assert (graph.n_nodes, graph.n_edges) == (4, 3)
+        assert graph.edge_labels == ("a road, paved", "", "")
+        assert graph.weights is not None
+        np.testing.assert_equal(graph.weights, [3, np.nan, np.nan])
+    assert load(b'1 2 {"weight": 3}\n2 3 {}\n').n_edges == 2
+    with pytest.raises(UserError, match=r"the data, line 2 ends in '\{weight\}'"):
+        load(b"1 2 {}\n2 3 {weight}\n")
+
+
 def test_matrix_market_is_an_adjacency_matrix() -> None:
     graph = load(b"%%MatrixMarket matrix coordinate pattern symmetric\n4 4 2\n2 1\n3 2\n")
     assert (graph.n_nodes, graph.n_edges, graph.directed) == (4, 2, False)

@@ -16,9 +16,10 @@ class TestImage(ModalitySuite):
     wrong = (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 3.5)
 
     @pytest.fixture(scope="class")
-    def subject(self, tiny_bundle: Path) -> Subject:
+    @classmethod
+    def subject(cls, tiny_bundle: Path) -> Subject:
         encoder = str(tiny_bundle / "image" / "encoder")
-        return subject_of(self.modality, load_plugins(), wrong=self.wrong, encoder=encoder)
+        return subject_of(cls.modality, load_plugins(), wrong=cls.wrong, encoder=encoder)
 
 
 def test_an_encoder_is_found_in_a_bundle() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import torch
 from mmagent import conformance
 from mmagent.conformance import CHECKS, Outcome, Subject, run_check, subject_of
 from mmagent.errors import UserError
-from mmagent.modality import Features
+from mmagent.modality import CheckedReader, Features
 from mmagent.plugins import load_plugins
 from mmagent_cli.app import main
 
@@ -76,6 +77,12 @@ def saying(text: str) -> Callable[[Any], Any]:
         return load
 
     return fault
+
+
+def _no_stream(source: object) -> object:
+    if hasattr(source, "read"):
+        raise UserError("An open file is not read. Give its path.")
+    return source
 
 
 # Which check fails, what is changed in the plugin and how, and words of the sentence that tells it.
@@ -164,6 +171,46 @@ FAULTS = {
         *encoding(lambda f, batch: Features(f.values, f.mask, f.pooled + len(batch[0]))),
         "missing values at the end",
     ),
+    "reads no stream": (
+        "every kind of source",
+        "reader:load",
+        lambda original: lambda self, source: original(self, _no_stream(source)),
+        "is read from its path, and from an open file not",
+    ),
+    "fingerprint of this process": (
+        "same in another process",
+        "reader:fingerprint",
+        reading(lambda told, raw: told[::-1]),
+        "`fingerprint` differs between processes",
+    ),
+    "features elsewhere": (
+        "devices",
+        *encoding(lambda f, _: Features(f.values, f.mask, f.pooled.to("meta"))),
+        "gives features on meta",
+    ),
+    "other features in a bundle": (
+        "bundle written and read again",
+        *encoding(lambda f, _: Features(f.values, f.mask, f.pooled + next(CALLS))),
+        "features of a bundle's sense differ",
+    ),
+    "answers about what is not there": (
+        "input missing",
+        "reader:load",
+        lambda original: lambda self, source: np.ones((5, 5)),
+        "is answered as if it were",
+    ),
+    "varies by chance": (
+        "augmentation",
+        "reader:vary",
+        lambda original: lambda self, raw, seed: raw + next(CALLS),
+        "with the same seed gives another value",
+    ),
+    "a profile of text": (
+        "profile",
+        "reader:profile",
+        lambda original: lambda self, raw: "warm",
+        "gives a str, not a mmagent.profile.Profile",
+    ),
     "inference mode": (
         "gradient reaches the adapter",
         "encoder:encode",
@@ -186,18 +233,48 @@ def broken(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
             "encoder": mmagent_thermal.encoder.ThermalEncoder,
         }
         module, _, method = where.partition(":")
-        monkeypatch.setattr(owners[module], method, fault(getattr(owners[module], method)))
+        was = getattr(owners[module], method, None)
+        monkeypatch.setattr(owners[module], method, fault(was), raising=False)
 
     return change
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_broken_promise_is_told(name: str, subject: Subject, broken: Callable[..., None]) -> None:
+def test_a_broken_promise_is_told(
+    name: str, subject: Subject, broken: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     check, where, fault, words = FAULTS[name]
+    for other in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(other, "is_available", lambda: False)
     broken(where, fault)
     found = outcome(check, subject)
     assert found.state == "fail", found
     assert words in found.told
+
+
+def test_files_that_nobody_recognises_are_told(subject: Subject) -> None:
+    object.__setattr__(subject.modality, "sniff", lambda head: False)
+    assert "recognises none of the samples" in outcome("own files recognised", subject).told
+    object.__setattr__(subject.modality, "extensions", ())
+    found = outcome("own files recognised", subject)
+    assert (found.state, "is not recognised" in found.told) == ("fail", True)
+
+
+def test_what_fails_in_a_process_of_its_own_is_told(thermal: Path) -> None:
+    file = thermal / "mmagent_thermal" / "sensor.py"
+    text = file.read_text()
+    try:
+        file.write_text(text.replace("    whole = _trimmed(raw)", "    raise OSError('the sensor is off')"))
+        found = outcome("time and memory", subject_of("thermal", load_plugins()))
+    finally:
+        file.write_text(text)
+    assert (found.state, "the sensor is off" in found.told) == ("fail", True)
+
+
+def test_every_check_is_shown_to_fail() -> None:
+    """Those that no fault above breaks have a test of their own here."""
+    own = {"light import", "declared well", "own files recognised", "time and memory"}
+    assert {check for check, *_ in FAULTS.values()} | own == {check.name for check in CHECKS}
 
 
 def test_a_heavy_import_is_told(thermal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +286,35 @@ def test_a_heavy_import_is_told(thermal: Path, monkeypatch: pytest.MonkeyPatch) 
     finally:
         file.write_text(text)
     assert (found.state, "imports numpy" in found.told) == ("fail", True)
+
+
+def test_memory_is_told_whatever_this_process_held_before(thermal: Path) -> None:
+    """A child begins with the peak of the process that started it, as `getrusage` has it."""
+    file = thermal / "mmagent_thermal" / "sensor.py"
+    text = file.read_text()
+    held = np.ones(90 << 17)  # 90 MiB; with torch and all else more than the child will hold
+    try:
+        file.write_text(
+            text.replace("    whole = _trimmed(raw)", "    np.ones(80 << 17)\n    whole = _trimmed(raw)")
+        )
+        found = outcome("time and memory", subject_of("thermal", load_plugins()))
+    finally:
+        file.write_text(text)
+    assert held.all()
+    words = re.search(r"(\d+) MiB more at its peak", found.told)
+    assert words is not None, found
+    assert 70 < int(words[1]) < 200
+
+
+def test_a_sample_that_is_left_as_it_is_fails_no_augmentation(tmp_path: Path) -> None:
+    """A sound of more than a minute is not varied; a `vary` that changes nothing at all is told."""
+    pytest.importorskip("soundfile")
+    long = {"array": np.random.default_rng(0).normal(size=61 * 1000) / 9, "sampling_rate": 1000}
+    found = outcome("augmentation", subject_of("audio", load_plugins(), samples=[long]))
+    assert (found.state, found.told) == ("pass", "3 values of 3 seeds")
+    idle = subject_of("audio", load_plugins(), samples=[long])
+    idle.reader.vary = lambda raw, seed: raw  # type: ignore[attr-defined]
+    assert "for every seed" in outcome("augmentation", idle).told
 
 
 @pytest.mark.parametrize(
@@ -337,3 +443,10 @@ def test_samples_recognised_by_their_suffix_alone_are_counted(subject: Subject) 
     samples = [*subject.samples, b"words without commas\n"]
     found = outcome("own files recognised", subject_of("thermal", subject.plugins, samples=samples))
     assert (found.state, "1 of them by their suffix alone" in found.told) == ("pass", True)
+
+
+@pytest.mark.parametrize("modality", ["audio", "graph", "image", "series", "set", "table", "video"])
+def test_each_of_our_senses_can_be_checked_without_a_file(modality: str) -> None:
+    reader = cast("CheckedReader", subject_of(modality, load_plugins()).reader)
+    assert len(reader.samples()) > 1
+    assert reader.invariances

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmagent.conformance.subject import python_beside
 from mmagent.errors import UserError
+from mmagent.inspection.look import modality_of
 from mmagent.plugins import load_plugins
 from mmagent.scaffold import write_plugin
 from mmagent_cli.app import main
@@ -94,6 +96,27 @@ def test_it_is_there_at_once(thermal: Path, capsys: pytest.CaptureFixture[str]) 
     assert plugins.presets["thermal"].file.is_file()
     assert main(["ask", "--help"]) == 0
     assert "--thermal FILE" in capsys.readouterr().out
+
+
+def test_files_of_other_senses_stay_theirs(thermal: Path, tmp_path: Path) -> None:
+    known = load_plugins().modalities
+    ours = {name: one for name, one in known.items() if name != "thermal"}
+    for name in ("s.npy", "s.thermal"):
+        with (tmp_path / name).open("wb") as file:
+            np.save(file, np.random.default_rng(0).normal(size=(50, 500)))
+    (tmp_path / "s.csv").write_text("\n".join(f"{at / 7:.3f},{at % 5}" for at in range(30)))
+    for name in ("s.npy", "s.csv"):
+        assert modality_of(tmp_path / name, known) == modality_of(tmp_path / name, ours)
+    assert modality_of(tmp_path / "s.thermal", known) == "thermal"
+
+
+def test_its_tests_pass_without_a_warning_of_pytest(thermal: Path) -> None:
+    tests = str(thermal / "tests")
+    few = "declared or broken or describe"
+    strict = ("-W", "error::pytest.PytestWarning", "-p", "no:cacheprovider")
+    done = python_beside("-m", "pytest", "-q", *strict, "-k", few, "--rootdir", str(thermal), tests)
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,15 @@ def test_figures_are_those_of_the_series(made: Profile):
     assert noise["white noise in b (N)"] == pytest.approx(0.1, rel=0.15)
 
 
+def test_a_line_has_no_frequency_made_of_rounding(reader: SeriesReader):
+    lines = np.stack([0.1 * np.arange(500), np.arange(500) + 1e4, np.full(500, 0.3)], axis=1)
+    told = reader.profile(reader.load(lines)).aspects
+    assert not any(name.startswith("dominant") for name in told["structure"])
+    assert told["information"]["spectral entropy (0 a tone, 1 noise, mean)"] is None
+    lines[:, 1] += 1e-3 * np.sin(np.arange(500))
+    assert reader.profile(reader.load(lines)).aspects["structure"]["dominant frequency in"] == "channel 2"
+
+
 def test_tone_and_noise_lie_at_the_ends_of_spectral_entropy(reader: SeriesReader):
     tone, noise = np.sin(np.arange(2000) / 3), np.random.default_rng(0).normal(size=2000)
     key = "spectral entropy (0 a tone, 1 noise, mean)"

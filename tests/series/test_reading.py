@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmagent.data.arrow import Stored
+from mmagent_series.clock import Clock
 from mmagent_series.reader import SeriesReader
 from mmagent_series.series import Series
 
@@ -93,7 +94,46 @@ def test_a_column_that_counts_is_no_channel(reader: SeriesReader):
 
 def test_irregular_times_are_told(reader: SeriesReader):
     found = reader.load(b"t,a\n0,1\n1,2\n2,3\n3,4\n4.5,2\n8,1\n9,0\n")
-    assert (found.rate, found.jitter, found.skips) == (1.0, 2.5, 1)
+    assert found.timing is not None
+    assert (found.rate, found.timing.jitter, found.timing.skips) == (1.0, 2.5, 1)
+
+
+def test_samples_that_were_left_out_are_a_gap(reader: SeriesReader):
+    """Two seconds at 100 Hz without samples 80 to 89, with an empty line of padding at either end."""
+    rows = [f"{at / 100:.2f},{at}" for at in range(200) if not 80 <= at < 90]
+    found = reader.load("\n".join(["time (s),a", "-0.01,", *rows, "2.00,"]).encode())
+    assert (found.length, found.seconds, found.rate) == (190, 2.0, 100)
+    assert "190 samples of 1 channel, 100 Hz, 2 s" in reader.describe(found)
+    told = reader.profile(found).aspects
+    assert (told["sampling"]["duration (s)"], told["sampling"]["samples left out in them"]) == (2.0, 10)
+    assert told["noise"]["longest gap (samples)"] == 10
+    assert found.timing is not None
+    (gap,) = found.timing.within
+    assert (gap.before, gap.samples) == (79, 10)
+    np.testing.assert_allclose([gap.start, gap.stop], [0.8, 0.9])
+    np.testing.assert_allclose(found.timing.at(np.array([0, 79, 80, 189])), [0, 0.79, 0.9, 1.99])
+
+
+def test_times_are_kept_in_bounds_however_many_there_are_and_wherever_blocks_end():
+    """A gap after every thousandth sample; a sample whose time is missing is there."""
+    times = np.arange(300_000) / 1000 + np.arange(300_000) // 1000
+    times[5] = np.nan
+    whole, cut = Clock("x", 1.0), Clock("x", 1.0)
+    whole.add(times)
+    for start in range(0, len(times), 777):
+        cut.add(times[start : start + 777])
+    one, other = whole.timing, cut.timing
+    assert one is not None
+    assert other is not None
+    assert (one.skips, one.left_out) == (299, 299_000)
+    assert [(gap.before, gap.samples) for gap in other.gaps] == [
+        (1000 * at - 1, 1000) for at in range(1, 300)
+    ]
+    assert len(one.places) < 10_000
+    assert one.places.tolist() == other.places.tolist()
+    somewhere = np.arange(7, len(times), 997)
+    np.testing.assert_allclose(one.at(somewhere), times[somewhere], atol=1e-6)
+    assert one.duration == 599.0
 
 
 def test_missing_values_in_many_words(reader: SeriesReader):

@@ -30,6 +30,7 @@ def ply(
 
 
 BILLION = npy(np.zeros((3, 2))).replace(b"(3, 2)", b"(1000000000, 2)").replace(b" " * 9 + b"\n", b"\n")
+FEWER = npy(np.zeros((1, 3))).replace(b"(1, 3)", b"(-1, -3)").replace(b"  \n", b"\n")
 PROMISING = npy(np.zeros((3, 2))).replace(b"(3, 2)", b"(9, 2)")
 
 REFUSED: dict[str, tuple[object, str]] = {
@@ -42,6 +43,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     "wide array": (np.zeros((2, 100)), "100 numbers"),
     "pickled array": (npy(np.array([[{}]]), allow_pickle=True), "points are numbers"),
     "npy of a billion": (BILLION, "1,000,000,000 points"),
+    "npy of fewer than none": (FEWER, "tells the shape -1 x -3"),
     "npy that promises more": (PROMISING, "promises 9 x 2"),
     "cut npy": (npy(np.zeros((9, 2)))[:-5], "promises 9 x 2"),
     "damaged npy": (b"\x93NUMPY\x01\x00\x10\x00{'descr': oh no", "damaged header"),
@@ -59,7 +61,8 @@ REFUSED: dict[str, tuple[object, str]] = {
     "many attributes": ([{f"a{at}": 1 for at in range(100)}], "100 attributes"),
     "a dictionary of others": ({"a": 1}, "holds no set"),
     "cut JSON": (b'[{"x": 1', "whole JSON"),
-    "JSON bomb": (b"[[1], " + b"[" * 100_000, "whole JSON"),
+    "JSON bomb": (b"[[1], " + b"[" * 100_000, "stand too deep"),
+    "endless number": (b'[{"x": ' + b"2" * 9_000 + b"}]", "has thousands of digits. Copy"),
     "ply of a billion": (ply(10**9), "1,000,000,000 points"),
     "binary ply that promises more": (ply(10**6, "binary_little_endian"), "promises 1,000,000 points"),
     "ascii ply that promises more": (ply(3), "promises 3 points and has 1"),

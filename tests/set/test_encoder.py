@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmagent.errors import UserError
@@ -119,6 +120,19 @@ def test_a_profile_tells_words_groups_gaps_and_draws_every_group() -> None:
     told.draw(figure)
     assert sum(len(one.get_offsets()) for axes in figure.axes for one in axes.collections) == 9
     assert figure.axes[0].get_xlim() == figure.axes[2].get_xlim()
+
+
+def test_pictures_are_drawn_without_a_warning_and_gaps_are_no_value(recwarn: pytest.WarningsRecorder) -> None:
+    told = SetReader().profile(SetReader().load([{"kind": "a", "x": 1, "y": 2}, {"x": 3, "y": 1}]))
+    assert told.summary == "set from objects, 2 objects, 1 attribute in words and 2 in numbers"
+    assert told.aspects["information"]["entropy of kind (bits)"] == 0
+    assert told.draw is not None
+    figure = Figure((12, 6), layout="constrained")  # as `mmagent inspect --picture` has it
+    told.draw(figure)
+    FigureCanvasAgg(figure).draw()
+    assert not recwarn.list
+    one = SetReader().load(np.zeros((1, 2)))
+    assert SetReader().describe(one) == "set, 1 point of x, y"
 
 
 def test_the_profile_of_a_line_with_an_outlier() -> None:

@@ -34,6 +34,13 @@ def test_which_way_things_move(moving: Make, animation: Make, way: str) -> None:
     assert (found["frames"], found["file format"], found["coding"]) == (9, "GIF", "LZW")
 
 
+def test_colours_are_shares_of_the_picture(moving: Make) -> None:
+    """An even ground is one colour, though it lies between two names; the square is a sixteenth of it."""
+    assert told(np.full((3, 8, 8, 3), 30, np.uint8))["colours, by area"] == "black 100 %"
+    square = moving("right", 3, size=(48, 48), step=0)
+    assert told(square)["colours, by area"] == "white 94 %, red 6 %"
+
+
 def test_a_cut_is_found_where_it_is(moving: Make) -> None:
     frames = np.concatenate([moving("left", 10), 255 - moving("left", 10)])
     found = told({"frames": frames, "fps": 10})
