@@ -13,6 +13,7 @@ import typer
 
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
+from mmagent.training.beside import waits_for_its_end
 from mmagent.training.launch import launch
 from mmagent.training.preset import find_preset
 from mmagent.training.processes import is_started
@@ -98,7 +99,8 @@ def run(
     settings = from_toml(find_preset(preset, state.plugins.presets)) if preset else TrainSettings()
     settings = from_toml(config, settings) if config else settings
     settings = settings.changed({name: value for name, value in given.items() if value is not None})
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if taken and not (resume and waits_for_its_end(out)):
         raise UserError(f"{out} is there already. Name another --out, or take it away first.")
     if processes and not is_started(processes):
         raise typer.Exit(launch([sys.executable, "-m", "mmagent_cli", *sys.argv[1:]], processes, failure.say))

@@ -95,20 +95,19 @@ def carry_out(wish: Wish) -> None:
             )
             _report(wish, *found, examples, wish.again())
             return say_where(wish.out, examples)
-        settings = wish.settings.changed({"adapter": rest})
+        # a memory is made by validation rows that have taught nothing yet
+        settings = wish.settings.changed({"adapter": rest, "refit": wish.settings.refit and memory is None})
         place = train_memory.aside(wish.out) if memory else wish.out
         kept = train_memory.done_before(wish.out, settings, resume=wish.resume) if memory else None
         done = None
         if kept is None:
-            done = _trained(wish, settings, place, examples, agent, accelerator)
+            done = _trained(wish, settings, place, examples, agent, accelerator, report=memory is None)
             if done is None:
                 return None  # another process goes on from here
     if memory is not None:
-        before = done[0].bundle if done else kept
+        before = done.bundle if done else kept
         assert before is not None
         _remember(wish, memory, examples, agent, before)
-    elif done is not None:
-        _conclude(wish, *done, examples)
     say_where(wish.out, examples)
     return None
 
@@ -158,8 +157,10 @@ def _trained(
     examples: LabelledSet,
     agent: Agent,
     accelerator: Accelerator | None,
-) -> tuple[Trained, Prepared] | None:
-    """The run itself; None in every process but the first."""
+    *,
+    report: bool,
+) -> Trained | None:
+    """The run itself, and the report on it; None in every process but the first."""
     from mmagent.training.interrupt import Interrupted, asked_to_stop
     from mmagent.training.run import prepare, train
     from mmagent.training.tracking import tracked
@@ -173,13 +174,20 @@ def _trained(
         print("augment: examples are varied and encoded anew in every step; the feature cache is off.")
     accelerator = accelerator or new_accelerator(agent.core.device.type)
     logs = wish.out.with_name(f"{wish.out.name}-{wish.tracker}")
-    with ExitStack() as around:
-        stop, show = around.enter_context(asked_to_stop()), around.enter_context(Bar())
-        log = around.enter_context(tracked(wish.tracker, logs, settings.as_json(), accelerator))
+    with asked_to_stop() as stop, ExitStack() as steps_shown:
+        show = steps_shown.enter_context(Bar())
+        log = steps_shown.enter_context(tracked(wish.tracker, logs, settings.as_json(), accelerator))
 
         def on_step(step: int, steps: int, loss: float, score: float | None) -> None:
             show(step, steps, loss, score)
             log(step, steps, loss, score)
+
+        def look(done: Trained) -> None:
+            steps_shown.close()
+            say_what_came(done)
+            if report:
+                with stop.at_once(f"stopped while the report was made; the bundle is whole in {place}"):
+                    _look(wish, done, prepared, examples)
 
         try:
             done = train(
@@ -192,13 +200,14 @@ def _trained(
                 stop=stop,
                 accelerator=accelerator,
                 say=print,
+                look=look,
             )
         except Interrupted as error:
-            raise UserError(f"{error}. Go on with the same command and --resume.") from error
-    if done is None:
-        return None
-    say_what_came(done)
-    return done, prepared
+            raise Interrupted(f"{error}. Go on with the same command and --resume.", error.by) from error
+    if done is not None and done.chosen is not None:
+        n = len(prepared.train) + len(prepared.validation)
+        print(f"Then fitted to all {n:,} examples: {done.told['refit']}.")
+    return done
 
 
 def _remember(wish: Wish, memory: AdapterFamily, examples: LabelledSet, agent: Agent, before: Bundle) -> None:
@@ -210,23 +219,17 @@ def _remember(wish: Wish, memory: AdapterFamily, examples: LabelledSet, agent: A
     _report(wish, *found, examples, wish.again())
 
 
-def _conclude(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledSet) -> None:
-    """Report; then what has a closed form learns from the validation rows, too.
+def _look(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledSet) -> None:
+    """Report on the bundle as it was chosen.
 
-    Where it will, only the run itself gives the figures of the report again, and that is what it says.
+    Where it is fitted again after that, only the run itself gives these figures again, and that is what the
+    report says.
     """
-    from mmagent.training.run import finish
-
-    fitted = any(family is not None and family.fit for family in prepared.families.values())
-    changes = wish.settings.refit and fitted
     if wish.fsdp:
         failure.say(f"no report is written with --fsdp. mmagent eval --bundle {wish.out} makes one.")
-    else:
-        command = ["mmagent", *sys.argv[1:]] if changes else wish.again()
-        _report(wish, done, prepared, examples, command)
-    how = finish(prepared, done, wish.settings).told.get("refit")
-    if how:
-        print(f"Then fitted to all {len(prepared.train) + len(prepared.validation):,} examples: {how}.")
+        return
+    again = done.bundle.path == wish.out
+    _report(wish, done, prepared, examples, wish.again() if again else ["mmagent", *sys.argv[1:]])
 
 
 def _report(

@@ -10,6 +10,7 @@ waits for a number that another process alone decides on (`processes`).
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -117,12 +118,13 @@ def fine_tune(
     accelerator: Accelerator | None = None,
     resume: bool = False,
     on_step: Callable[[int, int, float, float | None], None] | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], int] = lambda: 0,
 ) -> Outcome:
     """Train `adapter` in place and leave it with its best weights.
 
     work: where states are kept (`checkpoint`). on_step(step, steps, loss, score) is called after every step.
-    stop: asked after every step; once it says yes, the state is written and `Interrupted` raised.
+    stop: asked after every step for the signal that wants it to end; unless 0, the state is written and
+    `Interrupted` raised.
 
     Raises `UserError` where the loss is no number (the last state is kept), and for a `resume` of a run with
     other settings or data, saying which differ.
@@ -165,9 +167,9 @@ def fine_tune(
             _write(work, task, adapter, optimiser, run, facts, accelerator)
         if on_step is not None:
             on_step(run.step, steps, loss, score)
-        if _any(stop(), accelerator):
+        if by := _asked(stop(), accelerator):
             _write(work, task, adapter, optimiser, run, facts, accelerator)
-            raise Interrupted(f"stopped after step {run.step} of {steps}; its state is in {work}")
+            raise Interrupted(f"stopped after step {run.step} of {steps}; its state is in {work}", by)
     task.core.assert_frozen()
     adapter.load_state_dict(run.best)
     adapter.eval()
@@ -374,10 +376,10 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
     ]
 
 
-def _any(said: bool, accelerator: Accelerator) -> bool:
-    """Whether any process says yes, so that all do the same."""
-    (found,) = meet(accelerator, float(said))
-    return found > 0
+def _asked(by: int, accelerator: Accelerator) -> int:
+    """The signal by which any process was asked to stop, so that all do the same; 0 for none."""
+    asked, ended = meet(accelerator, float(by != 0), float(by == signal.SIGTERM))
+    return 0 if not asked else signal.SIGTERM if ended else signal.SIGINT
 
 
 def hash_of(*numbers: int) -> int:
