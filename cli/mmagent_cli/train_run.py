@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmagent.adapter import AdapterFamily
-from mmagent.errors import UserError
+from mmagent.errors import UserError, did_you_mean
+from mmagent.manifest import MANIFEST
 from mmagent.plugins import Plugins
+from mmagent.training.beside import states_of
 from mmagent.training.families import without_memory
 from mmagent.training.processes import demand_accelerate, joined, new_accelerator, own_device
 from mmagent.training.settings import TrainSettings
@@ -66,9 +68,14 @@ def carry_out(wish: Wish) -> None:
 
     rest, memory = without_memory(wish.settings.adapter, wish.plugins.adapters)
     train_memory.demand_memory(wish.settings, memory)
+    place = train_memory.aside(wish.out) if memory else wish.out
     if rest:
         demand_accelerate()
+    if wish.resume:
+        wish = _as_begun(wish, place)
     with joined(wish.device, sharded=wish.fsdp) as accelerator:
+        if wish.resume:
+            _say_if_nothing_is_there(wish.out, place)
         examples = _read(wish)
         _check(examples, wish.plugins)
         if memory is not None and len(examples.modalities) > 1:
@@ -97,7 +104,6 @@ def carry_out(wish: Wish) -> None:
             return say_where(wish.out, examples)
         # a memory is made by validation rows that have taught nothing yet
         settings = wish.settings.changed({"adapter": rest, "refit": wish.settings.refit and memory is None})
-        place = train_memory.aside(wish.out) if memory else wish.out
         kept = train_memory.done_before(wish.out, settings, resume=wish.resume) if memory else None
         done = None
         if kept is None:
@@ -110,6 +116,33 @@ def carry_out(wish: Wish) -> None:
         _remember(wish, memory, examples, agent, before)
     say_where(wish.out, examples)
     return None
+
+
+def _as_begun(wish: Wish, place: Path) -> Wish:
+    """The wish with device and numbers of the run that it goes on with, where it names none of its own."""
+    from mmagent.core import choose_device
+    from mmagent.training import checkpoint
+    from mmagent.training.begun import dtype_of
+
+    facts = checkpoint.facts(states_of(place))
+    if facts is None:
+        return wish
+    device = wish.device or facts.get("device")
+    try:
+        choose_device(device)
+    except UserError:  # begun on another machine
+        device = wish.device
+    return replace(wish, device=device, dtype=wish.dtype or dtype_of(facts))
+
+
+def _say_if_nothing_is_there(out: Path, place: Path) -> None:
+    """Say that a run begins anew, since a misspelt --out would otherwise be seen when it is done."""
+    if states_of(place).is_dir() or (place / MANIFEST).is_file():
+        return
+    others = [path.name[1 : -len(".training")] for path in out.parent.glob(".?*.training")]
+    failure.say(
+        f"there is no run into {out} to go on with, so it begins anew.{did_you_mean(out.name, others)}"
+    )
 
 
 def _agent(wish: Wish, accelerator: Accelerator | None) -> Agent:

@@ -93,6 +93,8 @@ class LabelledSet:
     splits     names of the splits there are, those without a readable row included
     notes      choices made while reading that a person should know of
     base       the folder that paths were relative to, if there is one
+    asked      what rows without a question are asked; None: what they describe
+    names      the file that the names of classes were read from, if they were
     """
 
     source: str
@@ -106,6 +108,8 @@ class LabelledSet:
     splits: tuple[str, ...]
     notes: tuple[str, ...] = ()
     base: str | None = None
+    asked: str | None = None
+    names: str | None = None
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mmagent.core.score import target_losses
 from mmagent.errors import UserError
 from mmagent.training import checkpoint
+from mmagent.training.begun import differences
 from mmagent.training.interrupt import Interrupted
 from mmagent.training.order import Order, passes, rate_share
 from mmagent.training.places import Seen, filled, with_fewer_senses
@@ -119,12 +120,13 @@ def fine_tune(
     resume: bool = False,
     on_step: Callable[[int, int, float, float | None], None] | None = None,
     stop: Callable[[], int] = lambda: 0,
+    begun_with: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Train `adapter` in place and leave it with its best weights.
 
     work: where states are kept (`checkpoint`). on_step(step, steps, loss, score) is called after every step.
     stop: asked after every step for the signal that wants it to end; unless 0, the state is written and
-    `Interrupted` raised.
+    `Interrupted` raised. begun_with: more that the data hang on (`begun.CAUSES`), kept in the states.
 
     Raises `UserError` where the loss is no number (the last state is kept), and for a `resume` of a run with
     other settings or data, saying which differ.
@@ -138,10 +140,12 @@ def fine_tune(
     optimiser = _optimiser(adapter, settings)
     run = _Run()
     facts = {
+        **(begun_with or {}),
         "settings": settings.as_json(),
         "data": task.fingerprint,
         "steps": steps,
         "core": task.core.numbers,
+        "device": task.core.device.type,
         "core's weights": task.core.fingerprint(),
     }
     if resume:
@@ -332,7 +336,7 @@ def _resumed(
     if state is None:
         return _Run()
     there = state.facts
-    if differing := _differences(there, facts):
+    if differing := differences(there, facts):
         raise UserError(
             f"the run in {work} was started otherwise: {', '.join(differing)}. Give the same settings and "
             "data, or another --out to start anew."
@@ -359,21 +363,6 @@ def _demand_finite(loss: float, step: int, settings: TrainSettings, work: Path) 
         f"the loss is no number at step {step}: the learning rate {settings.learning_rate} is too high, or "
         f"an input is damaged. {kept}"
     )
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """In words, what a run was started with and what it would go on with, where they differ."""
-    old, new = ({**facts["settings"], "core": facts.get("core")} for facts in (there, here))
-    named = [
-        f"{name} {old[name]} there, {value} here"
-        for name, value in new.items()
-        if old.get(name, value) != value
-    ]
-    return named + [
-        f"the {name} differ" + ("" if name.endswith("s") else "s")
-        for name in ("data", "steps", "core's weights")
-        if there[name] != here[name]
-    ]
 
 
 def _asked(by: int, accelerator: Accelerator) -> int:

@@ -94,6 +94,12 @@ def train(
         resume=resume,
         on_step=on_step,
         stop=stop,
+        begun_with={
+            "question": data.asked,
+            "columns": dict(data.columns),
+            "names": data.names,
+            "encoder": dict(prepared.encoders),
+        },
     )
     if core.fingerprint() != before:
         raise RuntimeError("the core's weights changed while the adapter was trained")
@@ -104,6 +110,8 @@ def train(
         "data": data.source,
         "format": data.format,
         "columns": dict(data.columns),
+        "question": data.asked,
+        "names": data.names,
         "rows_sha256": identity(data),
         "settings": settings.as_json(),
         "split": {"made_here": prepared.made_split, **prepared.split},

@@ -341,6 +341,22 @@ def other_data(here):
     return []
 
 
+def other_question(here):
+    return ["--question", "Which colour is it?"]
+
+
+def other_column(here):
+    write(here, [{**row, "seen": COLOURS[at // 2 % 2]} for at, row in enumerate(rows())])
+    return ["--column", "answer=seen"]
+
+
+def other_encoder(here):
+    encoder = shutil.copytree(here / "random" / "image" / "encoder", here / "eyes")
+    weights = read_tensors(encoder / "model.safetensors")
+    write_tensors(encoder / "model.safetensors", {name: tensor * 2 for name, tensor in weights.items()})
+    return ["--encoder", "eyes"]
+
+
 def another_core(here):
     raw = json.loads((here / "random" / "bundle.json").read_text())
     core = shutil.copytree(here / "random" / "core", here / "core")
@@ -357,6 +373,9 @@ def another_core(here):
     [
         (other_settings, ["learning_rate 0.001 there, 0.5 here", "seed 0 there, 3 here"]),
         (other_data, ["the data differ"]),
+        (other_question, ["question 'What is this?' there, 'Which colour is it?' here"]),
+        (other_column, ["answer=label there", "answer=seen here"]),
+        (other_encoder, ["encoder image=", "image=eyes here"]),
         (another_core, ["the core's weights differ"]),
     ],
 )
@@ -370,6 +389,34 @@ def test_a_resume_that_is_another_run_says_what_differs(call, here, interrupted,
     for word in words:
         assert word in lines[0]
     assert contents(here) == before
+
+
+def test_a_resume_computes_in_the_numbers_that_the_run_was_begun_in(call, here, interrupted, monkeypatch):
+    from mmagent.core import loading
+
+    choose = loading.choose_dtype
+
+    def other_way(device: Any, requested: Any = None, probe: Any = None) -> Any:
+        chosen = "bfloat16" if requested in (None, "auto") else requested
+        return choose(device, chosen, probe)
+
+    monkeypatch.setattr(loading, "choose_dtype", other_way)
+    given = ["train", "--data", "rows.csv", "--bundle", "./random", "--out", "out", *FEW[:-2], "--resume"]
+    done = call(*given, "--dtype", "auto")
+    assert done.code == 2
+    assert "core float32 there, bfloat16 here" in done.err
+    done = call(*given)
+    assert done.code == 0, done.err
+    assert json.loads((here / "out" / "bundle.json").read_text())["trained"]["core_numbers"] == "float32"
+
+
+def test_a_resume_that_finds_nothing_says_that_it_begins_anew(call, here, interrupted):
+    done = train(call, "--resume", out="oot")
+    assert done.code == 0
+    assert done.err.splitlines()[0].endswith(
+        "there is no run into oot to go on with, so it begins anew. Did you mean 'out'?"
+    )
+    assert "begins anew" not in train(call, "--resume").err
 
 
 def test_a_run_that_is_not_gone_on_with_is_put_by_until_another_ends(
