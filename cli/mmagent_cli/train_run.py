@@ -42,7 +42,8 @@ class Wish:
     bundle: str
     encoder: str | Mapping[str, str] | None
     question: str | None
-    columns: Sequence[str]
+    columns: Mapping[str, str]
+    names: Path | None
     resume: bool
     report: Path
     device: str | None
@@ -57,7 +58,8 @@ class Wish:
         """The command that measures the bundle once more."""
         words = ["mmagent", "eval", "--data", self.data, "--bundle", str(self.out), "--split", "validation"]
         words += ["--question", self.question] if self.question else []
-        words += [word for column in self.columns for word in ("--column", column)]
+        words += [word for role, name in self.columns.items() for word in ("--column", f"{role}={name}")]
+        words += ["--names", str(self.names)] if self.names else []
         return [*words, "--controls", "blind", "--seed", str(self.settings.seed)]
 
 
@@ -292,8 +294,13 @@ def _report(
 def _read(wish: Wish) -> LabelledSet:
     from mmagent.data import read_labelled
 
-    named = dict(_named(text) for text in wish.columns)
-    return read_labelled(wish.data, wish.plugins.modalities, columns=named or None, question=wish.question)
+    return read_labelled(
+        wish.data,
+        wish.plugins.modalities,
+        columns=wish.columns or None,
+        question=wish.question,
+        names=wish.names,
+    )
 
 
 def _check(examples: LabelledSet, plugins: Plugins) -> None:
@@ -304,10 +311,3 @@ def _check(examples: LabelledSet, plugins: Plugins) -> None:
         report = demand_checked(examples, plugins, progress=advance)
     for line in report.warnings:
         failure.say(line)
-
-
-def _named(text: str) -> tuple[str, str]:
-    name, equals, column = text.partition("=")
-    if not (name and equals and column):
-        raise UserError(f"cannot read --column {text!r}. Write it like question=prompt_text.")
-    return name.strip(), column.strip()

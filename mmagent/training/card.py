@@ -31,7 +31,8 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
         f"fine-tuned on `{told['data']}`.",
         "",
         f"- **Data**: {n_train:,} examples to learn from, {n_validation:,} to judge by ({split}; the "
-        "rows are in `bundle.json`).",
+        "rows are in `bundle.json`)."
+        + (f" Class names from `{told['names']}`." if told.get("names") else ""),
         f"- **Begun as**: {start.began_as}.",
         f"- **Trained**: {trained:,} weights ({100 * prepared.share:.2f} % of core and adapter); "
         f"{_frozen(start)} were frozen, the core's checksum was the same after it.",

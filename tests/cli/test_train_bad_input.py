@@ -172,6 +172,10 @@ def adapter_of_another_core(here):
 CASES = {
     "unknown column": (lambda here: ["--column", "question=ask"], ["no column 'ask'", "image, label"]),
     "no such meaning": (lambda here: ["--column", "labell=label"], ["'labell'", "'label'"]),
+    "a meaning given twice": (
+        lambda here: ["--column", "answer=label", "--column", "answer=image"],
+        ["the answer is given two columns, label and image"],
+    ),
     "nothing there": (lambda here: ["--data", "rwos.csv"], ["rwos.csv", "'rows.csv'"]),
     "empty table": (empty_table, ["rows.csv", "no rows"]),
     "empty folder": (empty_folder, ["none"]),
