@@ -58,6 +58,7 @@ LIGHT = [
     "mmagent_cli.eval",
     "mmagent_cli.eval_episodes",
     "mmagent_cli.failure",
+    "mmagent_cli.hints",
     "mmagent_cli.inspect_cmd",
     "mmagent_cli.options",
     "mmagent_cli.plugins_check",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmagent.adapter import AdapterFamily
-from mmagent.errors import UserError, did_you_mean
+from mmagent.errors import TakenError, UserError, did_you_mean
 from mmagent.manifest import MANIFEST
 from mmagent.plugins import Plugins
 from mmagent.training.beside import states_of
@@ -239,6 +239,11 @@ def _trained(
             )
         except Interrupted as error:
             raise Interrupted(f"{error}. Go on with the same command and --resume.", error.by) from error
+        except TakenError as error:
+            raise UserError(
+                f"{place} came to be there while this run went on. Take it away, and go on with the same "
+                "command and --resume."
+            ) from error
     if done is not None and done.chosen is not None:
         n = len(prepared.train) + len(prepared.validation)
         print(f"Then fitted to all {n:,} examples: {done.told['refit']}.")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmagent_cli import failure
+from mmagent_cli.hints import how_to_ask
 
 if TYPE_CHECKING:
     from mmagent.data import LabelledSet
@@ -75,11 +75,9 @@ def say_what_came(done: Trained) -> None:
 
 def say_where(out: Path, data: LabelledSet) -> None:
     """Where the bundle is, and how to ask it what its first row asked; nothing, where that is a caption."""
-    question = next(example.question for example in data)
-    words = [shlex.quote(question)] if question else []
-    words += ["--bundle", shlex.quote(str(out))]
-    words += [f"--{name.replace('_', '-')} FILE" for name in data.modalities]
-    failure.say(f"the bundle is in {out}. Ask it: mmagent ask {' '.join(words)}")
+    first = next(iter(data))
+    asking = how_to_ask(out, data.modalities, first.question, first.choices)
+    failure.say(f"the bundle is in {out}. Ask it: {asking}")
 
 
 class Bar:
