@@ -219,7 +219,7 @@ def _trained(
 
         def look(done: Trained) -> None:
             steps_shown.close()
-            say_what_came(done)
+            say_what_came(done, prepared)
             if report:
                 with stop.at_once(f"stopped while the report was made; the bundle is whole in {place}"):
                     _look(wish, done, prepared, examples)

@@ -60,8 +60,11 @@ def _folded(parameters: Sequence[tuple[str, tuple[int, ...], int]]) -> list[str]
     return lines
 
 
-def say_what_came(done: Trained) -> None:
+def say_what_came(done: Trained, prepared: Prepared) -> None:
     """How the run went, in one line."""
+    from mmagent.training.rows import how_right
+
+    right = how_right(prepared.task.validation)[1]
     best, outcome = done.outcome.best, done.outcome
     early = "stopped early" if outcome.steps < outcome.planned else "ran to its end"
     missing = "" if best.missing is None else f", {100 * best.missing:.1f} % with some of the senses missing"
@@ -69,7 +72,7 @@ def say_what_came(done: Trained) -> None:
         f"{outcome.steps:,} of {outcome.planned:,} steps ({early}) in {outcome.seconds:.0f} s, "
         f"{outcome.examples / max(1e-9, outcome.seconds):.0f} examples per second, "
         f"{100 * outcome.waste:.0f} % padding. Best: {100 * best.score:.1f} % of the validation answers "
-        f"exact{missing}, at step {best.step:,}."
+        f"{right}{missing}, at step {best.step:,}."
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from mmagent.errors import UserError
 from mmagent.request import Media, Request
 
-__all__ = ["SPLITS", "TOLD", "Example", "LabelledSet", "Problem", "split_name", "told"]
+__all__ = ["SPLITS", "TOLD", "Example", "LabelledSet", "Problem", "split_name", "told", "too_long"]
 
 SPLITS = ("train", "validation", "test")
 TOLD = 20  # problems that are told one by one
@@ -69,6 +69,11 @@ class Problem:
     def as_json(self) -> dict[str, Any]:
         """Row, what is wrong, and where."""
         return {"row": self.row, "what": self.what, "where": self.where}
+
+
+def too_long(row: int, length: int, room: int | None, where: str) -> Problem:
+    """A row that takes more tokens than the core reads."""
+    return Problem(row, f"its prompt and answer take {length:,} tokens, and the core reads {room:,}.", where)
 
 
 def told(problems: Sequence[Problem], most: int = TOLD) -> list[str]:

@@ -75,7 +75,7 @@ class History:
     """None before the first step."""
     validation_loss: float
     score: float
-    """Share of validation answers that are right, generated to their end."""
+    """Share of validation answers that are right, answered as `ask` does (`rows.answered`)."""
     missing: float | None = None
     """The same share with some of the senses missing, where rows are shown so in training."""
 

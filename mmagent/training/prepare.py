@@ -11,7 +11,7 @@ from mmagent.errors import UserError, did_you_mean
 from mmagent.training.augmenting import Varied
 from mmagent.training.loop import Task
 from mmagent.training.processes import encode_shared
-from mmagent.training.rows import fingerprint, learn_rows, rows_of_several
+from mmagent.training.rows import demand_room, fingerprint, learn_rows, rows_of_several
 from mmagent.training.settings import TrainSettings
 from mmagent.training.several import Several, SeveralSeen, numbered
 from mmagent.training.start import Ground, Start, begin, labelled
@@ -132,6 +132,7 @@ def prepare(
         ground.choose(settings)  # an unknown family is told before anything is encoded
     settle(agent.bundle, agent.core, agent.plugins)
     examples = (*train, *validation)
+    demand_room(agent, examples)
     modalities = agent.plugins.modalities
     looked_at = [asked_of(one.media, one.question, modalities) for one in examples]
     sources, media = numbered(looked_at, list(places))

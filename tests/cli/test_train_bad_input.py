@@ -126,7 +126,7 @@ def copies_across_splits(here):
 
 
 def long_prompt(here):
-    write(here, [{**row, "question": "why " * (900 if at == 4 else 1)} for at, row in enumerate(rows())])
+    write(here, [{**row, "question": "why " * (900 if at in (4, 9) else 1)} for at, row in enumerate(rows())])
     return []
 
 
@@ -188,7 +188,10 @@ CASES = {
         ["line 7", "5.png", "line 11", "9.png is not a picture"],
     ),
     "copies across splits": (copies_across_splits, ["line 17", "line 2", "stand in train too"]),
-    "a prompt too long": (long_prompt, ["row 6", "tokens", "512"]),
+    "a prompt too long": (
+        long_prompt,
+        ["rows.csv, line 6", "rows.csv, line 11", "the core reads 512", "a --bundle"],
+    ),
     "out is not empty": (out_not_empty, ["out is there already"]),
     "out is a file": (out_is_a_file, ["out is there already"]),
     "report is not empty": (report_not_empty, ["out-report", "mine.txt"]),
@@ -222,6 +225,17 @@ def test_one_line_that_helps_and_nothing_lost(case, call, here):
     for word in words:
         assert word in done.err
     assert {name: there for name, there in contents(here).items() if ".out.training" not in name} == before
+
+
+def test_a_prompt_that_is_too_long_is_told_before_anything_is_encoded(call, here, monkeypatch):
+    from mmagent_image.encoder import ImageEncoder
+
+    monkeypatch.setattr(ImageEncoder, "encode", None)
+    long_prompt(here)
+    done = train(call)
+    assert done.code == 2, done.err
+    assert "line 6: its prompt and answer take" in done.err
+    assert "fewer shots" not in done.err
 
 
 @pytest.mark.parametrize("damaged", [0, 5], ids=["from the first step", "one picture"])
