@@ -69,7 +69,7 @@ def carry_out(wish: Wish) -> None:
     from mmagent.training.tracking import demand_tracker
 
     rest, memory = without_memory(wish.settings.adapter, wish.plugins.adapters)
-    train_memory.demand_memory(wish.settings, memory)
+    train_memory.demand_memory(wish.settings, rest, memory)
     place = train_memory.aside(wish.out) if memory else wish.out
     if rest:
         demand_accelerate()

@@ -119,6 +119,7 @@ def prepare(
     from mmagent.feature_cache import FeatureCache
 
     data.demand_sound()
+    _demand_choices(data, settings)
     given = encoders_by_sense(encoder, data.modalities)
     places = {name: agent.encoder_location(name, given.get(name)) for name in sorted(data.modalities)}
     made_split = not data.part("validation")
@@ -243,4 +244,13 @@ def _demand_met(data: LabelledSet, train: Sequence[Example], senses: Iterable[st
         what = lacking[0] if lacking else "media of any kind"
         raise UserError(
             f"no row of {data.source} to learn from has {what}. Add some, or leave the column out."
+        )
+
+
+def _demand_choices(data: LabelledSet, settings: TrainSettings) -> None:
+    """Raise `UserError` for a choice loss where there is nothing to choose."""
+    if settings.contrast and not any(example.choices for example in data):
+        raise UserError(
+            f"--contrast weighs the right choice against the others, and no row of {data.source} has any. "
+            "Say which column has them, --column choices=NAME, or leave --contrast away."
         )

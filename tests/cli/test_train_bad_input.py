@@ -197,6 +197,15 @@ CASES = {
     "report is not empty": (report_not_empty, ["out-report", "mine.txt"]),
     "a damaged core": (damaged_core, ["core/model.safetensors", "sha256"]),
     "an adapter of another core": (adapter_of_another_core, ["adapter.safetensors", "do not fit"]),
+    "nothing to choose": (
+        lambda here: ["--contrast", "1"],
+        ["no row of rows.csv has any", "--column choices=NAME"],
+    ),
+    "a memory without loss": (
+        lambda here: ["--contrast", "1", "--adapter", "memory"],
+        ["'memory' trains none", "--adapter prefix+memory"],
+    ),
+    "a seed below nothing": (lambda here: ["--seed", "-1"], ["seed is -1"]),
     "unknown family": (lambda here: ["--adapter", "prefx"], ["'prefx'", "prefix"]),
     "unknown setting": (lambda here: ["--epoch", "2"], ["--epoch", "--epochs"]),
     "impossible rate": (lambda here: ["--learning-rate", "1e38"], ["learning_rate is 1e+38"]),
