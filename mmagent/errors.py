@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["MMAgentError", "MissingPackageError", "UserError", "did_you_mean"]
+__all__ = ["MMAgentError", "MissingPackageError", "TakenError", "UserError", "did_you_mean"]
 
 
 class MMAgentError(Exception):
@@ -26,6 +26,10 @@ class UserError(MMAgentError):
 
 class MissingPackageError(UserError):
     """An input is read by a package that is not installed; the message says how to install it."""
+
+
+class TakenError(UserError):
+    """Something is where something else is to be written; only on purpose is it replaced."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from mmagent.errors import UserError
+from mmagent.errors import TakenError, UserError
 
 REMEMBERED_FROM = 1 << 20  # bytes; smaller files are hashed every time
 
@@ -195,7 +195,7 @@ def staged_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
     """
     target = landing(target)
     if target.exists() and not replace:
-        raise UserError(f"{target} exists already. Choose another name, or replace it on purpose.")
+        raise TakenError(f"{target} exists already. Choose another name.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -245,7 +245,7 @@ def _refuse(target: Path, marker: str, replace: bool) -> None:
             f"{target} is not empty and holds no {marker}, so it is left alone. Choose another name."
         )
     if not replace:
-        raise UserError(f"{target} exists already. Choose another name, or replace it on purpose.")
+        raise TakenError(f"{target} exists already. Choose another name.")
 
 
 def _swap(staging: Path, target: Path, old: Path) -> None:

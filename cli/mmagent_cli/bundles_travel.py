@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmagent.errors import TakenError
 from mmagent_cli import failure, progress
 from mmagent_cli.completing import complete_bundle, complete_dtype
+from mmagent_cli.hints import how_to_ask
 from mmagent_cli.state import State
 from mmagent_cli.table import write_table
 
@@ -57,7 +60,7 @@ def export(
     from mmagent.travel import export_bundle
 
     bundle = _bundle(context, name)
-    with progress.patience(f"writing {out}"):
+    with progress.patience(f"writing {out}"), _or_replaced():
         export_bundle(bundle, out, replace=replace)
     failure.say(f"{bundle.name} is in {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
@@ -70,7 +73,7 @@ def import_(
     """Unpack a bundle from a tar file; it is verified before it appears."""
     from mmagent.travel import import_bundle
 
-    with progress.patience(f"reading {file}"):
+    with progress.patience(f"reading {file}"), _or_replaced():
         bundle = import_bundle(file, out, replace=replace)
     _say_where(bundle)
 
@@ -94,7 +97,7 @@ def push(
     from mmagent.travel import push_bundle
 
     bundle = _bundle(context, name)
-    with progress.patience(f"pushing {bundle.name}"):
+    with progress.patience(f"pushing {bundle.name}"), _or_replaced():
         place = push_bundle(bundle, to, private=private, replace=replace)
     failure.say(f"{bundle.name} is at {place}")
 
@@ -118,7 +121,7 @@ def pull(
     """Fetch a bundle from a hub or a directory; it is verified before it appears."""
     from mmagent.travel import pull_bundle
 
-    with progress.patience(f"pulling {address}"):
+    with progress.patience(f"pulling {address}"), _or_replaced():
         bundle = pull_bundle(address, out, revision=revision, replace=replace)
     _say_where(bundle)
 
@@ -150,7 +153,7 @@ def merge(
 
     state: State = context.find_root().obj
     bundle = _bundle(context, name)
-    with progress.patience(f"merging {bundle.name}"):
+    with progress.patience(f"merging {bundle.name}"), _or_replaced():
         merged = merge_bundle(
             bundle, out, state.plugins, dtype=dtype, trust_remote_code=trust_remote_code, replace=replace
         )
@@ -192,7 +195,16 @@ def _bundle(context: typer.Context, name: str) -> Bundle:
 
 
 def _say_where(bundle: Bundle) -> None:
-    failure.say(f"{bundle.name} is in {bundle.path}. Ask it: mmagent ask --bundle {bundle.path}")
+    failure.say(f"{bundle.name} is in {bundle.path}. Ask it: {how_to_ask(bundle.path, bundle.senses)}")
+
+
+@contextmanager
+def _or_replaced() -> Iterator[None]:
+    """Name the flag where something is in the way."""
+    try:
+        yield
+    except TakenError as error:
+        raise TakenError(f"{str(error).removesuffix('.')}, or give --replace.") from error
 
 
 def _as_json(difference: Difference) -> dict[str, Any]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent_cli import failure, progress
 from mmagent_cli.completing import complete_bundle
+from mmagent_cli.data_options import SOURCE, Columns, Names, Question, SplitColumn, parse_columns
 from mmagent_cli.state import State
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.data import CheckReport, LabelledSet
 
-__all__ = ["add", "parse_columns"]
+__all__ = ["add"]
 
 HELP = "Look at labelled data before training on them."
 DEFAULT_BUNDLE = "tiny"
@@ -41,9 +40,7 @@ def _data(context: typer.Context) -> None:
 
 def check(
     context: typer.Context,
-    path: Annotated[
-        str, typer.Argument(metavar="PATH", help="A file, a folder, or a hub name.", show_default=False)
-    ],
+    path: Annotated[str, typer.Argument(metavar="PATH", help=SOURCE, show_default=False)],
     bundle: Annotated[
         str | None,
         typer.Option(
@@ -54,34 +51,10 @@ def check(
             autocompletion=complete_bundle,
         ),
     ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="WHAT=NAME",
-            help="Which column stands for what: question=prompt_text. Repeatable.",
-            show_default=False,
-        ),
-    ] = None,
-    split_column: Annotated[
-        str | None,
-        typer.Option("--split-column", metavar="NAME", help="The column of splits.", show_default=False),
-    ] = None,
-    question: Annotated[
-        str | None,
-        typer.Option(
-            "--question", metavar="TEXT", help="What rows without a question are asked.", show_default=False
-        ),
-    ] = None,
-    names: Annotated[
-        Path | None,
-        typer.Option(
-            "--names",
-            metavar="FILE",
-            help="Names of classes that the data give by number, one per line.",
-            show_default=False,
-        ),
-    ] = None,
+    column: Columns = None,
+    split_column: SplitColumn = None,
+    question: Question = None,
+    names: Names = None,
     quick: Annotated[bool, typer.Option("--quick", help="Look only whether files are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
@@ -89,7 +62,7 @@ def check(
     from mmagent.data import check, read_labelled
 
     state: State = context.find_root().obj
-    columns = parse_columns([*(column or ()), *([f"split={split_column}"] if split_column else [])])
+    columns = parse_columns(column, split_column)
     wanted = bundle if bundle is not None or quick else DEFAULT_BUNDLE
     if wanted is not None:
         _demand(wanted, state)
@@ -108,21 +81,6 @@ def check(
             estimate=_estimate(agent) if agent is not None and not quick else None,
         )
     return _tell(report, as_json=as_json)
-
-
-def parse_columns(given: list[str]) -> dict[str, str]:
-    """``question=prompt_text`` as a mapping. Raises `UserError`."""
-    columns: dict[str, str] = {}
-    for text in given:
-        role, equals, name = (part.strip() for part in text.partition("="))
-        if not (role and equals and name):
-            raise UserError(
-                f"cannot read --column {text!r}. Write it like this: --column question=prompt_text."
-            )
-        if role in columns:
-            raise UserError(f"the {role} is given two columns, {columns[role]} and {name}. Choose one.")
-        columns[role] = name
-    return columns
 
 
 def _demand(bundle: str, state: State) -> None:

@@ -12,7 +12,7 @@ from mmagent.errors import UserError
 from mmagent.plugins import Plugins
 from mmagent_cli import eval_episodes, failure, progress
 from mmagent_cli.completing import complete_bundle, complete_dtype
-from mmagent_cli.data_cmd import parse_columns
+from mmagent_cli.data_options import Columns, Data, EpisodeNames, Question, SplitColumn, parse_columns
 from mmagent_cli.options import MOST_SEED
 from mmagent_cli.state import State
 
@@ -56,15 +56,7 @@ def add(app: typer.Typer, plugins: Plugins, help: str) -> None:
 
 def run(
     context: typer.Context,
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data",
-            metavar="PATH",
-            help="Labelled data: a file, a folder, or a hub name.",
-            show_default=False,
-        ),
-    ],
+    data: Data,
     bundle: Annotated[
         str,
         typer.Option(
@@ -111,31 +103,10 @@ def run(
             show_default=False,
         ),
     ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="WHAT=NAME",
-            help="Which column stands for what: question=prompt_text. Repeatable.",
-            show_default=False,
-        ),
-    ] = None,
-    question: Annotated[
-        str | None,
-        typer.Option(
-            "--question", metavar="TEXT", help="What rows without a question are asked.", show_default=False
-        ),
-    ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option(
-            "--names",
-            metavar="FILE|invented|real",
-            help="Names of classes that the data give by number, one per line; with --episodes what classes "
-            "are called: invented words, or their real names.",
-            show_default=False,
-        ),
-    ] = None,
+    column: Columns = None,
+    split_column: SplitColumn = None,
+    question: Question = None,
+    names: EpisodeNames = None,
     memory: Annotated[
         Memory,
         typer.Option("--memory", help="Let near shots vote for their answers; both: rows with and without."),
@@ -200,7 +171,7 @@ def run(
         asked |= {} if senses is None else {"senses": _words(senses)}
         asked |= {"shots": _numbers(shots), "controls": _words(controls), "baselines": _words(baselines)}
         asked |= {"judge": judge, "memory": memory is Memory.on, "shot_choice": shot_choice.value}
-    columns = parse_columns(column or [])
+    columns = parse_columns(column, split_column)
     _demand(bundle, out, state)
     if episodes is None:
         from mmagent.evaluation.run import check_asked

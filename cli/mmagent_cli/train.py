@@ -13,12 +13,14 @@ import typer
 
 from mmagent.errors import UserError
 from mmagent.plugins import Plugins
+from mmagent.training.beside import waits_for_its_end
 from mmagent.training.launch import launch
 from mmagent.training.preset import find_preset
 from mmagent.training.processes import is_started
 from mmagent.training.settings import WORDS, TrainSettings, field_help, from_toml
 from mmagent_cli import failure
 from mmagent_cli.completing import complete_bundle, complete_dtype
+from mmagent_cli.data_options import Columns, Data, Names, Question, SplitColumn, parse_columns
 from mmagent_cli.state import State
 
 __all__ = ["add"]
@@ -31,7 +33,7 @@ def add(app: typer.Typer, plugins: Plugins, help: str) -> None:
 
 def run(
     context: typer.Context,
-    data: Annotated[str, typer.Option("--data", metavar="PATH", help="Labelled data: a file or folder.")],
+    data: Data,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle that is written.")],
     bundle: Annotated[
         str,
@@ -47,13 +49,10 @@ def run(
             help="Another encoder than the bundle's own; of several senses, one for each that is named.",
         ),
     ] = None,
-    question: Annotated[
-        str | None, typer.Option("--question", help='Asked of rows without one. Else "What is this?".')
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option("--column", metavar="NAME=COLUMN", help="Which column stands for what. Repeatable."),
-    ] = None,
+    column: Columns = None,
+    split_column: SplitColumn = None,
+    question: Question = None,
+    names: Names = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +99,9 @@ def run(
     settings = from_toml(find_preset(preset, state.plugins.presets)) if preset else TrainSettings()
     settings = from_toml(config, settings) if config else settings
     settings = settings.changed({name: value for name, value in given.items() if value is not None})
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    columns = parse_columns(column, split_column)
+    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if taken and not (resume and waits_for_its_end(out)):
         raise UserError(f"{out} is there already. Name another --out, or take it away first.")
     if processes and not is_started(processes):
         raise typer.Exit(launch([sys.executable, "-m", "mmagent_cli", *sys.argv[1:]], processes, failure.say))
@@ -113,7 +114,8 @@ def run(
             bundle=bundle,
             encoder=_encoders(encoder or [], state.plugins),
             question=question,
-            columns=column or [],
+            columns=columns,
+            names=names,
             resume=resume,
             report=report or out.with_name(f"{out.name}-report"),
             device=device,

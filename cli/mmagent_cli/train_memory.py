@@ -24,8 +24,16 @@ __all__ = ["alone", "aside", "demand_memory", "done_before", "joined"]
 Bar = AbstractContextManager[Callable[[int, int, float, float | None], None]]
 
 
-def demand_memory(settings: TrainSettings, memory: AdapterFamily | None) -> None:
-    """Refuse to tune the keys of a memory that there is none of. Raises `UserError`."""
+def demand_memory(settings: TrainSettings, rest: str, memory: AdapterFamily | None) -> None:
+    """Refuse settings of a memory where there is none, and of an adapter where a memory is all there is.
+
+    rest: the families that train, if any do. Raises `UserError`.
+    """
+    if settings.contrast and not rest:
+        raise UserError(
+            f"--contrast is part of the loss of an adapter, and {settings.adapter!r} trains none. Give "
+            f"--adapter prefix+{settings.adapter}, or leave --contrast away."
+        )
     if settings.tune_keys and memory is None:
         raise UserError(
             f"--tune-keys fine-tunes the keys of a memory, and {settings.adapter!r} keeps none. Give "

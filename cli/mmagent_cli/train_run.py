@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmagent.adapter import AdapterFamily
-from mmagent.errors import UserError
+from mmagent.errors import TakenError, UserError, did_you_mean
+from mmagent.manifest import MANIFEST
 from mmagent.plugins import Plugins
+from mmagent.training.beside import states_of
 from mmagent.training.families import without_memory
 from mmagent.training.processes import demand_accelerate, joined, new_accelerator, own_device
 from mmagent.training.settings import TrainSettings
@@ -40,7 +42,8 @@ class Wish:
     bundle: str
     encoder: str | Mapping[str, str] | None
     question: str | None
-    columns: Sequence[str]
+    columns: Mapping[str, str]
+    names: Path | None
     resume: bool
     report: Path
     device: str | None
@@ -55,7 +58,8 @@ class Wish:
         """The command that measures the bundle once more."""
         words = ["mmagent", "eval", "--data", self.data, "--bundle", str(self.out), "--split", "validation"]
         words += ["--question", self.question] if self.question else []
-        words += [word for column in self.columns for word in ("--column", column)]
+        words += [word for role, name in self.columns.items() for word in ("--column", f"{role}={name}")]
+        words += ["--names", str(self.names)] if self.names else []
         return [*words, "--controls", "blind", "--seed", str(self.settings.seed)]
 
 
@@ -65,10 +69,15 @@ def carry_out(wish: Wish) -> None:
     from mmagent.training.tracking import demand_tracker
 
     rest, memory = without_memory(wish.settings.adapter, wish.plugins.adapters)
-    train_memory.demand_memory(wish.settings, memory)
+    train_memory.demand_memory(wish.settings, rest, memory)
+    place = train_memory.aside(wish.out) if memory else wish.out
     if rest:
         demand_accelerate()
+    if wish.resume:
+        wish = _as_begun(wish, place)
     with joined(wish.device, sharded=wish.fsdp) as accelerator:
+        if wish.resume:
+            _say_if_nothing_is_there(wish.out, place)
         examples = _read(wish)
         _check(examples, wish.plugins)
         if memory is not None and len(examples.modalities) > 1:
@@ -95,22 +104,47 @@ def carry_out(wish: Wish) -> None:
             )
             _report(wish, *found, examples, wish.again())
             return say_where(wish.out, examples)
-        settings = wish.settings.changed({"adapter": rest})
-        place = train_memory.aside(wish.out) if memory else wish.out
+        # a memory is made by validation rows that have taught nothing yet
+        settings = wish.settings.changed({"adapter": rest, "refit": wish.settings.refit and memory is None})
         kept = train_memory.done_before(wish.out, settings, resume=wish.resume) if memory else None
         done = None
         if kept is None:
-            done = _trained(wish, settings, place, examples, agent, accelerator)
+            done = _trained(wish, settings, place, examples, agent, accelerator, report=memory is None)
             if done is None:
                 return None  # another process goes on from here
     if memory is not None:
-        before = done[0].bundle if done else kept
+        before = done.bundle if done else kept
         assert before is not None
         _remember(wish, memory, examples, agent, before)
-    elif done is not None:
-        _conclude(wish, *done, examples)
     say_where(wish.out, examples)
     return None
+
+
+def _as_begun(wish: Wish, place: Path) -> Wish:
+    """The wish with device and numbers of the run that it goes on with, where it names none of its own."""
+    from mmagent.core import choose_device
+    from mmagent.training import checkpoint
+    from mmagent.training.begun import dtype_of
+
+    facts = checkpoint.facts(states_of(place))
+    if facts is None:
+        return wish
+    device = wish.device or facts.get("device")
+    try:
+        choose_device(device)
+    except UserError:  # begun on another machine
+        device = wish.device
+    return replace(wish, device=device, dtype=wish.dtype or dtype_of(facts))
+
+
+def _say_if_nothing_is_there(out: Path, place: Path) -> None:
+    """Say that a run begins anew, since a misspelt --out would otherwise be seen when it is done."""
+    if states_of(place).is_dir() or (place / MANIFEST).is_file():
+        return
+    others = [path.name[1 : -len(".training")] for path in out.parent.glob(".?*.training")]
+    failure.say(
+        f"there is no run into {out} to go on with, so it begins anew.{did_you_mean(out.name, others)}"
+    )
 
 
 def _agent(wish: Wish, accelerator: Accelerator | None) -> Agent:
@@ -158,8 +192,10 @@ def _trained(
     examples: LabelledSet,
     agent: Agent,
     accelerator: Accelerator | None,
-) -> tuple[Trained, Prepared] | None:
-    """The run itself; None in every process but the first."""
+    *,
+    report: bool,
+) -> Trained | None:
+    """The run itself, and the report on it; None in every process but the first."""
     from mmagent.training.interrupt import Interrupted, asked_to_stop
     from mmagent.training.run import prepare, train
     from mmagent.training.tracking import tracked
@@ -173,13 +209,20 @@ def _trained(
         print("augment: examples are varied and encoded anew in every step; the feature cache is off.")
     accelerator = accelerator or new_accelerator(agent.core.device.type)
     logs = wish.out.with_name(f"{wish.out.name}-{wish.tracker}")
-    with ExitStack() as around:
-        stop, show = around.enter_context(asked_to_stop()), around.enter_context(Bar())
-        log = around.enter_context(tracked(wish.tracker, logs, settings.as_json(), accelerator))
+    with asked_to_stop() as stop, ExitStack() as steps_shown:
+        show = steps_shown.enter_context(Bar())
+        log = steps_shown.enter_context(tracked(wish.tracker, logs, settings.as_json(), accelerator))
 
         def on_step(step: int, steps: int, loss: float, score: float | None) -> None:
             show(step, steps, loss, score)
             log(step, steps, loss, score)
+
+        def look(done: Trained) -> None:
+            steps_shown.close()
+            say_what_came(done, prepared)
+            if report:
+                with stop.at_once(f"stopped while the report was made; the bundle is whole in {place}"):
+                    _look(wish, done, prepared, examples)
 
         try:
             done = train(
@@ -192,13 +235,19 @@ def _trained(
                 stop=stop,
                 accelerator=accelerator,
                 say=print,
+                look=look,
             )
         except Interrupted as error:
-            raise UserError(f"{error}. Go on with the same command and --resume.") from error
-    if done is None:
-        return None
-    say_what_came(done)
-    return done, prepared
+            raise Interrupted(f"{error}. Go on with the same command and --resume.", error.by) from error
+        except TakenError as error:
+            raise UserError(
+                f"{place} came to be there while this run went on. Take it away, and go on with the same "
+                "command and --resume."
+            ) from error
+    if done is not None and done.chosen is not None:
+        n = len(prepared.train) + len(prepared.validation)
+        print(f"Then fitted to all {n:,} examples: {done.told['refit']}.")
+    return done
 
 
 def _remember(wish: Wish, memory: AdapterFamily, examples: LabelledSet, agent: Agent, before: Bundle) -> None:
@@ -210,23 +259,17 @@ def _remember(wish: Wish, memory: AdapterFamily, examples: LabelledSet, agent: A
     _report(wish, *found, examples, wish.again())
 
 
-def _conclude(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledSet) -> None:
-    """Report; then what has a closed form learns from the validation rows, too.
+def _look(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledSet) -> None:
+    """Report on the bundle as it was chosen.
 
-    Where it will, only the run itself gives the figures of the report again, and that is what it says.
+    Where it is fitted again after that, only the run itself gives these figures again, and that is what the
+    report says.
     """
-    from mmagent.training.run import finish
-
-    fitted = any(family is not None and family.fit for family in prepared.families.values())
-    changes = wish.settings.refit and fitted
     if wish.fsdp:
         failure.say(f"no report is written with --fsdp. mmagent eval --bundle {wish.out} makes one.")
-    else:
-        command = ["mmagent", *sys.argv[1:]] if changes else wish.again()
-        _report(wish, done, prepared, examples, command)
-    how = finish(prepared, done, wish.settings).told.get("refit")
-    if how:
-        print(f"Then fitted to all {len(prepared.train) + len(prepared.validation):,} examples: {how}.")
+        return
+    again = done.bundle.path == wish.out
+    _report(wish, done, prepared, examples, wish.again() if again else ["mmagent", *sys.argv[1:]])
 
 
 def _report(
@@ -256,8 +299,13 @@ def _report(
 def _read(wish: Wish) -> LabelledSet:
     from mmagent.data import read_labelled
 
-    named = dict(_named(text) for text in wish.columns)
-    return read_labelled(wish.data, wish.plugins.modalities, columns=named or None, question=wish.question)
+    return read_labelled(
+        wish.data,
+        wish.plugins.modalities,
+        columns=wish.columns or None,
+        question=wish.question,
+        names=wish.names,
+    )
 
 
 def _check(examples: LabelledSet, plugins: Plugins) -> None:
@@ -268,10 +316,3 @@ def _check(examples: LabelledSet, plugins: Plugins) -> None:
         report = demand_checked(examples, plugins, progress=advance)
     for line in report.warnings:
         failure.say(line)
-
-
-def _named(text: str) -> tuple[str, str]:
-    name, equals, column = text.partition("=")
-    if not (name and equals and column):
-        raise UserError(f"cannot read --column {text!r}. Write it like question=prompt_text.")
-    return name.strip(), column.strip()

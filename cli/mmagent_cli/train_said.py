@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmagent_cli import failure
+from mmagent_cli.hints import how_to_ask
 
 if TYPE_CHECKING:
     from mmagent.data import LabelledSet
@@ -60,8 +60,11 @@ def _folded(parameters: Sequence[tuple[str, tuple[int, ...], int]]) -> list[str]
     return lines
 
 
-def say_what_came(done: Trained) -> None:
+def say_what_came(done: Trained, prepared: Prepared) -> None:
     """How the run went, in one line."""
+    from mmagent.training.rows import how_right
+
+    right = how_right(prepared.task.validation)[1]
     best, outcome = done.outcome.best, done.outcome
     early = "stopped early" if outcome.steps < outcome.planned else "ran to its end"
     missing = "" if best.missing is None else f", {100 * best.missing:.1f} % with some of the senses missing"
@@ -69,17 +72,15 @@ def say_what_came(done: Trained) -> None:
         f"{outcome.steps:,} of {outcome.planned:,} steps ({early}) in {outcome.seconds:.0f} s, "
         f"{outcome.examples / max(1e-9, outcome.seconds):.0f} examples per second, "
         f"{100 * outcome.waste:.0f} % padding. Best: {100 * best.score:.1f} % of the validation answers "
-        f"exact{missing}, at step {best.step:,}."
+        f"{right}{missing}, at step {best.step:,}."
     )
 
 
 def say_where(out: Path, data: LabelledSet) -> None:
     """Where the bundle is, and how to ask it what its first row asked; nothing, where that is a caption."""
-    question = next(example.question for example in data)
-    words = [shlex.quote(question)] if question else []
-    words += ["--bundle", shlex.quote(str(out))]
-    words += [f"--{name.replace('_', '-')} FILE" for name in data.modalities]
-    failure.say(f"the bundle is in {out}. Ask it: mmagent ask {' '.join(words)}")
+    first = next(iter(data))
+    asking = how_to_ask(out, data.modalities, first.question, first.choices)
+    failure.say(f"the bundle is in {out}. Ask it: {asking}")
 
 
 class Bar:

@@ -10,7 +10,7 @@ from typing import Any
 from mmagent.errors import UserError
 from mmagent.request import Media, Request
 
-__all__ = ["SPLITS", "TOLD", "Example", "LabelledSet", "Problem", "split_name", "told"]
+__all__ = ["SPLITS", "TOLD", "Example", "LabelledSet", "Problem", "split_name", "told", "too_long"]
 
 SPLITS = ("train", "validation", "test")
 TOLD = 20  # problems that are told one by one
@@ -71,6 +71,11 @@ class Problem:
         return {"row": self.row, "what": self.what, "where": self.where}
 
 
+def too_long(row: int, length: int, room: int | None, where: str) -> Problem:
+    """A row that takes more tokens than the core reads."""
+    return Problem(row, f"its prompt and answer take {length:,} tokens, and the core reads {room:,}.", where)
+
+
 def told(problems: Sequence[Problem], most: int = TOLD) -> list[str]:
     """Problems as lines, at most so many, and how many more there are."""
     lines = [str(problem) for problem in problems[:most]]
@@ -93,6 +98,8 @@ class LabelledSet:
     splits     names of the splits there are, those without a readable row included
     notes      choices made while reading that a person should know of
     base       the folder that paths were relative to, if there is one
+    asked      what rows without a question are asked; None: what they describe
+    names      the file that the names of classes were read from, if they were
     """
 
     source: str
@@ -106,6 +113,8 @@ class LabelledSet:
     splits: tuple[str, ...]
     notes: tuple[str, ...] = ()
     base: str | None = None
+    asked: str | None = None
+    names: str | None = None
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -94,6 +94,8 @@ def read_labelled(
         splits=(split_name(split),) if split else splits,
         notes=(*table.notes, *_notes(examples, mapped, maker, asked)),
         base=_base(source),
+        asked=asked,
+        names=str(names) if isinstance(names, str | Path) else None,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mmagent.asked import asked_of
-from mmagent.data.labelled import Example, LabelledSet, Problem
+from mmagent.data.labelled import Example, LabelledSet, Problem, too_long
 from mmagent.data.report import PromptReport, ShownPrompt
 from mmagent.errors import UserError
 from mmagent.request import in_order
@@ -58,11 +58,7 @@ class Prompts:
         room = self._agent.core.max_positions
         longest = max(range(len(examples)), key=lengths.__getitem__)
         long = [
-            Problem(
-                example.row,
-                f"its prompt and answer take {length:,} tokens, and the core reads {room:,}.",
-                example.source.removeprefix(f"{self._labelled.source}, "),
-            )
+            too_long(example.row, length, room, example.source.removeprefix(f"{self._labelled.source}, "))
             for example, length in zip(examples, lengths, strict=True)
             if room is not None and length > room
         ]

@@ -30,6 +30,8 @@ def settings_of(agent: Agent, part: Part, **asked: Any) -> dict[str, Any]:
             "source": data.source,
             "format": data.format,
             "columns": dict(data.columns),
+            "question": data.asked,
+            "names": data.names,
             "sha256": identity(data),
             "split": part.split,
             "rows": len(part.examples),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmagent.training.bundle import what_trained
 from mmagent.training.chosen import told as words_of
+from mmagent.training.rows import how_right
 
 if TYPE_CHECKING:
     from mmagent.training.loop import History, Outcome
@@ -24,6 +25,7 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
     ended = "stopped early" if outcome.steps < outcome.planned else "ran to its end"
     split = "a split made here, stratified, seeded" if prepared.made_split else "the split of the data"
     n_train, n_validation = len(prepared.train), len(prepared.validation)
+    made, right = how_right(prepared.task.validation)
     lines = [
         f"# {name}",
         "",
@@ -31,13 +33,14 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
         f"fine-tuned on `{told['data']}`.",
         "",
         f"- **Data**: {n_train:,} examples to learn from, {n_validation:,} to judge by ({split}; the "
-        "rows are in `bundle.json`).",
+        "rows are in `bundle.json`)."
+        + (f" Class names from `{told['names']}`." if told.get("names") else ""),
         f"- **Begun as**: {start.began_as}.",
         f"- **Trained**: {trained:,} weights ({100 * prepared.share:.2f} % of core and adapter); "
         f"{_frozen(start)} were frozen, the core's checksum was the same after it.",
         *_config_line(start),
         f"- **How long**: {outcome.steps:,} of {outcome.planned:,} steps ({ended}), {outcome.seconds:.0f} s.",
-        f"- **Score**: {100 * best.score:.1f} % of the validation answers, generated to their end, are exact "
+        f"- **Score**: {100 * best.score:.1f} % of the validation answers, {made}, are {right} "
         f"(step {best.step:,}). The best of {len(outcome.history)} validations was kept, so this figure is a "
         "little too good: measure on rows that were never looked at.",
         *_missing_line(prepared, best),
@@ -72,7 +75,8 @@ def _missing_line(prepared: Prepared, best: History) -> list[str]:
         return []
     return [
         f"- **With some of {' and '.join(prepared.senses)} missing**: {100 * best.missing:.1f} % of the same "
-        "answers are exact, over all ways to leave some of a row's senses out."
+        f"answers are {how_right(prepared.task.validation)[1]}, over all ways to leave some of a row's "
+        "senses out."
     ]
 
 

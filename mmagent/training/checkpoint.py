@@ -24,7 +24,7 @@ from mmagent.tensors import read_tensors, write_tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["State", "latest", "save"]
+__all__ = ["State", "facts", "latest", "save"]
 
 NAME = re.compile(r"step-(\d{6,})")
 FACTS = "state.json"
@@ -81,6 +81,16 @@ def latest(folder: Path) -> State | None:
         found = _read(place)
         if found is not None:
             return found
+    return None
+
+
+def facts(folder: Path) -> dict[str, Any] | None:
+    """What the newest state tells beside its tensors, None where there is none; cheap."""
+    for place in _states(folder):
+        try:
+            return dict(json.loads((place / FACTS).read_text(encoding="utf-8"))["facts"])
+        except (OSError, ValueError, KeyError):
+            continue
     return None
 
 

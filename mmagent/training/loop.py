@@ -10,6 +10,7 @@ waits for a number that another process alone decides on (`processes`).
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from mmagent.core.score import target_losses
 from mmagent.errors import UserError
 from mmagent.training import checkpoint
+from mmagent.training.begun import differences
 from mmagent.training.interrupt import Interrupted
 from mmagent.training.order import Order, passes, rate_share
 from mmagent.training.places import Seen, filled, with_fewer_senses
@@ -73,7 +75,7 @@ class History:
     """None before the first step."""
     validation_loss: float
     score: float
-    """Share of validation answers that are right, generated to their end."""
+    """Share of validation answers that are right, answered as `ask` does (`rows.answered`)."""
     missing: float | None = None
     """The same share with some of the senses missing, where rows are shown so in training."""
 
@@ -117,12 +119,14 @@ def fine_tune(
     accelerator: Accelerator | None = None,
     resume: bool = False,
     on_step: Callable[[int, int, float, float | None], None] | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], int] = lambda: 0,
+    begun_with: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Train `adapter` in place and leave it with its best weights.
 
     work: where states are kept (`checkpoint`). on_step(step, steps, loss, score) is called after every step.
-    stop: asked after every step; once it says yes, the state is written and `Interrupted` raised.
+    stop: asked after every step for the signal that wants it to end; unless 0, the state is written and
+    `Interrupted` raised. begun_with: more that the data hang on (`begun.CAUSES`), kept in the states.
 
     Raises `UserError` where the loss is no number (the last state is kept), and for a `resume` of a run with
     other settings or data, saying which differ.
@@ -136,10 +140,12 @@ def fine_tune(
     optimiser = _optimiser(adapter, settings)
     run = _Run()
     facts = {
+        **(begun_with or {}),
         "settings": settings.as_json(),
         "data": task.fingerprint,
         "steps": steps,
         "core": task.core.numbers,
+        "device": task.core.device.type,
         "core's weights": task.core.fingerprint(),
     }
     if resume:
@@ -165,9 +171,9 @@ def fine_tune(
             _write(work, task, adapter, optimiser, run, facts, accelerator)
         if on_step is not None:
             on_step(run.step, steps, loss, score)
-        if _any(stop(), accelerator):
+        if by := _asked(stop(), accelerator):
             _write(work, task, adapter, optimiser, run, facts, accelerator)
-            raise Interrupted(f"stopped after step {run.step} of {steps}; its state is in {work}")
+            raise Interrupted(f"stopped after step {run.step} of {steps}; its state is in {work}", by)
     task.core.assert_frozen()
     adapter.load_state_dict(run.best)
     adapter.eval()
@@ -330,7 +336,7 @@ def _resumed(
     if state is None:
         return _Run()
     there = state.facts
-    if differing := _differences(there, facts):
+    if differing := differences(there, facts):
         raise UserError(
             f"the run in {work} was started otherwise: {', '.join(differing)}. Give the same settings and "
             "data, or another --out to start anew."
@@ -359,25 +365,10 @@ def _demand_finite(loss: float, step: int, settings: TrainSettings, work: Path) 
     )
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """In words, what a run was started with and what it would go on with, where they differ."""
-    old, new = ({**facts["settings"], "core": facts.get("core")} for facts in (there, here))
-    named = [
-        f"{name} {old[name]} there, {value} here"
-        for name, value in new.items()
-        if old.get(name, value) != value
-    ]
-    return named + [
-        f"the {name} differ" + ("" if name.endswith("s") else "s")
-        for name in ("data", "steps", "core's weights")
-        if there[name] != here[name]
-    ]
-
-
-def _any(said: bool, accelerator: Accelerator) -> bool:
-    """Whether any process says yes, so that all do the same."""
-    (found,) = meet(accelerator, float(said))
-    return found > 0
+def _asked(by: int, accelerator: Accelerator) -> int:
+    """The signal by which any process was asked to stop, so that all do the same; 0 for none."""
+    asked, ended = meet(accelerator, float(by != 0), float(by == signal.SIGTERM))
+    return 0 if not asked else signal.SIGTERM if ended else signal.SIGINT
 
 
 def hash_of(*numbers: int) -> int:

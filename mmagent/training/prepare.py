@@ -11,7 +11,7 @@ from mmagent.errors import UserError, did_you_mean
 from mmagent.training.augmenting import Varied
 from mmagent.training.loop import Task
 from mmagent.training.processes import encode_shared
-from mmagent.training.rows import fingerprint, learn_rows, rows_of_several
+from mmagent.training.rows import demand_room, fingerprint, learn_rows, rows_of_several
 from mmagent.training.settings import TrainSettings
 from mmagent.training.several import Several, SeveralSeen, numbered
 from mmagent.training.start import Ground, Start, begin, labelled
@@ -119,6 +119,7 @@ def prepare(
     from mmagent.feature_cache import FeatureCache
 
     data.demand_sound()
+    _demand_choices(data, settings)
     given = encoders_by_sense(encoder, data.modalities)
     places = {name: agent.encoder_location(name, given.get(name)) for name in sorted(data.modalities)}
     made_split = not data.part("validation")
@@ -132,6 +133,7 @@ def prepare(
         ground.choose(settings)  # an unknown family is told before anything is encoded
     settle(agent.bundle, agent.core, agent.plugins)
     examples = (*train, *validation)
+    demand_room(agent, examples)
     modalities = agent.plugins.modalities
     looked_at = [asked_of(one.media, one.question, modalities) for one in examples]
     sources, media = numbered(looked_at, list(places))
@@ -242,4 +244,13 @@ def _demand_met(data: LabelledSet, train: Sequence[Example], senses: Iterable[st
         what = lacking[0] if lacking else "media of any kind"
         raise UserError(
             f"no row of {data.source} to learn from has {what}. Add some, or leave the column out."
+        )
+
+
+def _demand_choices(data: LabelledSet, settings: TrainSettings) -> None:
+    """Raise `UserError` for a choice loss where there is nothing to choose."""
+    if settings.contrast and not any(example.choices for example in data):
+        raise UserError(
+            f"--contrast weighs the right choice against the others, and no row of {data.source} has any. "
+            "Say which column has them, --column choices=NAME, or leave --contrast away."
         )

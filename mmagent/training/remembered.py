@@ -132,6 +132,8 @@ def _told(
         "data": data.source,
         "format": data.format,
         "columns": dict(data.columns),
+        "question": data.asked,
+        "names": data.names,
         "rows_sha256": identity(data),
         "split": {"made_here": gathered.made_split, **gathered.split},
         "began_as": "nothing",

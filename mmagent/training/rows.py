@@ -13,6 +13,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Protocol
 
 from mmagent.core import Soft
+from mmagent.data.labelled import Problem, told, too_long
 from mmagent.errors import UserError
 from mmagent.request import Request, in_order
 
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
     Kind = tuple[str | None, tuple[str, ...] | None, tuple[str, ...]]
     Targets = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
 
+TOLD = 5  # rows that are named in one line
+
 __all__ = [
     "LearnRow",
     "TrainExample",
     "answered",
     "choice_terms",
+    "demand_room",
     "fingerprint",
+    "how_right",
     "learn_rows",
     "rows_of_several",
 ]
@@ -44,6 +49,10 @@ class TrainExample(Protocol):
     @property
     def row(self) -> int:
         """Its number in the data, for messages."""
+
+    @property
+    def source(self) -> str:
+        """Where it stands, for messages."""
 
     @property
     def media(self) -> Mapping[str, Sequence[object]]:
@@ -76,6 +85,7 @@ class LearnRow:
     right    texts that count as right
     stop, drop   how a generated answer ends, and what is taken off its end
     choices  ids of the answers to choose from, without their ends, the right one first; () for none
+    offered  these answers as texts
     views    of a row with several modalities, the same without some of them: every choice that leaves one
     """
 
@@ -86,6 +96,7 @@ class LearnRow:
     stop: tuple[str, ...]
     drop: str
     choices: tuple[tuple[int, ...], ...] = ()
+    offered: tuple[str, ...] = ()
     senses: tuple[str, ...] = ()
     views: tuple[LearnRow, ...] = ()
 
@@ -135,22 +146,43 @@ def rows_of_several(
     """Tokenise examples with media of several modalities; `n_tokens` soft tokens for one of each.
 
     media: for each example, by its place, the run's numbers of its media in the order of `in_order`. views:
-    whether rows are also made without some of their modalities. Raises `UserError` naming the row for one
-    that is longer than the core reads.
+    whether rows are also made without some of their modalities. Raises `UserError` naming all rows that are
+    longer than the core reads.
     """
     writer = _Writer(agent, n_tokens)
     rows = []
+    long: list[Problem] = []
     for at, example in enumerate(examples):
         senses = [name for name, _ in in_order(example.media)]
         places = list(zip(senses, media[at], strict=True))
-        made = writer.row(example, places)
+        try:
+            made = writer.row(example, places)
+        except _TooLongError as error:
+            long.append(too_long(example.row, error.args[0], agent.core.max_positions, example.source))
+            continue
         kinds = sorted(set(senses))
         if views and len(kinds) > 1:
             chosen = (kept for size in range(1, len(kinds)) for kept in combinations(kinds, size))
             fewer = [[place for place in places if place[0] in kept] for kept in chosen]
             made = replace(made, views=tuple(writer.row(example, one) for one in fewer))
         rows.append(made)
+    if long:
+        raise UserError(
+            f"{' '.join(told(long, TOLD))} Shorten such rows or leave them out, or start from a --bundle "
+            "whose core reads more."
+        )
     return rows
+
+
+def demand_room(agent: Agent, examples: Sequence[TrainExample]) -> None:
+    """Raise `UserError` as `rows_of_several` does for rows that are too long whatever the adapter.
+
+    So that it is told before anything is encoded, when it is not known yet how many soft tokens there are.
+    """
+    if agent.core.max_positions is not None:
+        senses = {name for example in examples for name in example.media}
+        media = {at: [0] * len(in_order(one.media)) for at, one in enumerate(examples)}
+        rows_of_several(agent, dict.fromkeys(senses, 1), examples, media, views=False)
 
 
 class _Writer:
@@ -179,7 +211,8 @@ class _Writer:
         target, of_choice = self._targets[kind, example.answer]
         right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
         numbers = tuple(number for _, number in places)
-        return LearnRow(prompt, target, numbers, right, composed.stop, composed.drop, of_choice, senses)
+        ends, offered = (composed.stop, composed.drop), _offered(example)
+        return LearnRow(prompt, target, numbers, right, *ends, of_choice, offered, senses)
 
     def _prompt(
         self, example: TrainExample, choices: tuple[str, ...] | None, senses: tuple[str, ...]
@@ -195,23 +228,28 @@ class _Writer:
         """Ids of the answer with its end, and of the choices without theirs, the right one first."""
         core = self._agent.core
         end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
-        spelled = partial(_spelled, core, prompt, composed, example.row, end)
-        offered = dict.fromkeys((example.answer, *example.choices)) if example.choices else ()
-        return (*spelled(example.answer), *end), tuple(map(spelled, offered))
+        spelled = partial(_spelled, core, prompt, composed, len(end))
+        return (*spelled(example.answer), *end), tuple(map(spelled, _offered(example)))
 
 
-def _spelled(
-    core: Core, prompt: Row, composed: Composed, number: int, end: Sequence[int], answer: str
-) -> tuple[int, ...]:
-    """Ids of an answer after its prompt; raises `UserError` where the two and its end are too long."""
-    from mmagent.core.assemble import check_room, read_continuation
+class _TooLongError(Exception):
+    """A row takes so many tokens, the first argument, and the core reads fewer."""
+
+
+def _spelled(core: Core, prompt: Row, composed: Composed, n_end: int, answer: str) -> tuple[int, ...]:
+    """Ids of an answer after its prompt; raises `_TooLongError` where the two and its end are."""
+    from mmagent.core.assemble import read_continuation
 
     ids = read_continuation(core, prompt, composed.write_answer(answer))
-    try:
-        check_room(core, [prompt.then((*ids, *end))], 0)
-    except UserError as error:
-        raise UserError(f"row {number}: {error}") from error
+    length = len(prompt) + len(ids) + n_end
+    if core.max_positions is not None and length > core.max_positions:
+        raise _TooLongError(length)
     return tuple(ids)
+
+
+def _offered(example: TrainExample) -> tuple[str, ...]:
+    """The answers to choose from, the right one first; () for none."""
+    return tuple(dict.fromkeys((example.answer, *example.choices))) if example.choices else ()
 
 
 def choice_terms(core: Core, prompts: Sequence[Row], rows: Sequence[LearnRow]) -> Tensor:
@@ -239,15 +277,48 @@ def choice_terms(core: Core, prompts: Sequence[Row], rows: Sequence[LearnRow]) -
 
 
 def answered(core: Core, rows: Sequence[LearnRow], prompts: Sequence[Row]) -> list[str]:
-    """What the core generates for these rows, in as many tokens as the longest right answer takes."""
-    longest = max(len(row.target) for row in rows)
+    """What the core answers to these rows, as `ask` has it: the likeliest choice where a row has choices.
+
+    The others are generated, in as many tokens as the longest right answer takes.
+    """
     out = [""] * len(rows)
-    for stop in sorted({row.stop for row in rows}):
-        at = [i for i, row in enumerate(rows) if row.stop == stop]
-        made = core.generate([prompts[i] for i in at], max_tokens=longest, stop=stop)
-        for i, one in zip(at, made, strict=True):
-            out[i] = one.text
+    for at, text in _chosen(core, rows, prompts).items():
+        out[at] = text
+    free = [at for at, row in enumerate(rows) if not row.choices]
+    longest = max((len(rows[at].target) for at in free), default=0)
+    for stop in sorted({rows[at].stop for at in free}):
+        places = [at for at in free if rows[at].stop == stop]
+        made = core.generate([prompts[at] for at in places], max_tokens=longest, stop=stop)
+        for at, one in zip(places, made, strict=True):
+            out[at] = one.text
     return out
+
+
+def _chosen(core: Core, rows: Sequence[LearnRow], prompts: Sequence[Row]) -> dict[int, str]:
+    """The likeliest choice by its mean log-probability per token, of the rows that have choices."""
+    from mmagent.core.score import target_losses
+
+    jobs = [(at, ids) for at, row in enumerate(rows) for ids in row.choices]
+    scores: list[float] = []
+    for start in range(0, len(jobs), len(rows)):  # as many at a time as there are rows, which fit in memory
+        part = jobs[start : start + len(rows)]
+        losses = target_losses(core, [prompts[at] for at, _ in part], [ids for _, ids in part])
+        scores += [-loss / len(ids) for loss, (_, ids) in zip(losses.tolist(), part, strict=True)]
+    best: dict[int, tuple[float, str]] = {}
+    texts = (text for row in rows for text in row.offered)
+    for (at, _), score, text in zip(jobs, scores, texts, strict=True):
+        best[at] = max(best.get(at, (score, text)), (score, text), key=lambda one: one[0])
+    return {at: text for at, (_, text) in best.items()}
+
+
+def how_right(rows: Sequence[LearnRow]) -> tuple[str, str]:
+    """What `answered` and `LearnRow.is_right` make of such rows, in words: answers so made, that are so."""
+    chosen = sum(bool(row.choices) for row in rows)
+    if not chosen:
+        return "generated to their end", "exact"
+    if chosen == len(rows):
+        return "the likeliest of their choices", "the right choice"
+    return "generated to their end or the likeliest of their choices", "exact"
 
 
 def _put(prefix: Tensor, medium: int) -> Soft:

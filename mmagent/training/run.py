@@ -1,14 +1,14 @@
-"""A run from its first step to its bundle: train, write, and at the end fit what has a closed form again."""
+"""A run from its first step to its bundle: train, fit what has a closed form again, write, and look at it."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmagent.training.beside import clear, put_by, states_of, waits_for_its_end
 from mmagent.training.loop import Outcome, fine_tune
 from mmagent.training.prepare import Prepared, prepare
 from mmagent.training.processes import meet
@@ -22,19 +22,23 @@ if TYPE_CHECKING:
     from mmagent.bundle import Bundle
     from mmagent.data import LabelledSet
 
-__all__ = ["Prepared", "Trained", "finish", "prepare", "train"]
+__all__ = ["Prepared", "Trained", "prepare", "train"]
+
+CHOSEN = "chosen"  # in the folder of states: the bundle as it was chosen, while another one follows from it
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """The bundle that was written, and how the run went.
 
-    told   what the bundle says of its training
+    told    what the bundle says of its training
+    chosen  the same before it was fitted to the validation rows, too, where it was; gone when `train` is done
     """
 
     bundle: Bundle
     outcome: Outcome
     told: Mapping[str, Any]
+    chosen: Trained | None = None
 
 
 def train(
@@ -46,9 +50,10 @@ def train(
     command: Sequence[str] = (),
     resume: bool = False,
     on_step: Callable[[int, int, float, float | None], None] | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], int] = lambda: 0,
     accelerator: Accelerator | None = None,
     say: Callable[[str], object] = lambda text: None,
+    look: Callable[[Trained], object] = lambda trained: None,
 ) -> Trained | None:
     """Train, and write the bundle `out`. States are kept beside it in ``.<name>.training`` while it runs.
 
@@ -56,16 +61,24 @@ def train(
     one does, unless `resume` goes on with them. Of several processes the first alone writes; the others
     return None. `say` is given lines for people: what the run takes, and what was chosen for it.
 
-    Raises `UserError` where `out` is there already or the run does not fit into memory, and what `fine_tune`
-    raises.
+    What of the adapter has a closed form is fitted once more, to training and validation rows together,
+    unless `settings.refit` is off. The validation rows have done their work by then, and rows that would have
+    taught nothing teach, too, as after any cross-validation; the bundle and its card say so.
+
+    look: is given the bundle as the validation rows chose it, before it was fitted again, to report on. By
+    then `out` is there, and as it will stay; only when `look` is done do the states go, so that a run which
+    ends in it can be resumed, too.
+
+    Raises `UserError` where `out` is there already (unless a `resume` finds its states beside it) or the run
+    does not fit into memory, and what `fine_tune` raises.
     """
     from mmagent.data.identity import identity
     from mmagent.training.budget import settled
 
-    work = out.with_name(f".{out.name}.training")
+    work, replace = states_of(out), resume and waits_for_its_end(out)
     first = accelerator is None or accelerator.is_main_process
-    if first and not resume and work.exists():
-        _put_by(work)
+    if first and not resume:
+        put_by(out)
     meet(accelerator)
     settings = settled(
         prepared.task, prepared.adapter, settings, work, accelerator=accelerator, resume=resume, say=say
@@ -81,6 +94,12 @@ def train(
         resume=resume,
         on_step=on_step,
         stop=stop,
+        begun_with={
+            "question": data.asked,
+            "columns": dict(data.columns),
+            "names": data.names,
+            "encoder": dict(prepared.encoders),
+        },
     )
     if core.fingerprint() != before:
         raise RuntimeError("the core's weights changed while the adapter was trained")
@@ -91,6 +110,8 @@ def train(
         "data": data.source,
         "format": data.format,
         "columns": dict(data.columns),
+        "question": data.asked,
+        "names": data.names,
         "rows_sha256": identity(data),
         "settings": settings.as_json(),
         "split": {"made_here": prepared.made_split, **prepared.split},
@@ -103,29 +124,30 @@ def train(
         "data_sha256": prepared.task.fingerprint,
         "command": list(command) or sys.argv,
     }
-    bundle = _write(prepared, outcome, told, out)
-    for left in (work, _before(work)):
-        shutil.rmtree(left, ignore_errors=True)
+    trained = _written(prepared, outcome, told, out, settings, replace=replace)
     meet(accelerator)
-    return Trained(bundle, outcome, told)
+    look(trained.chosen or trained)
+    clear(out)
+    return trained
 
 
-def finish(prepared: Prepared, trained: Trained, settings: TrainSettings) -> Trained:
-    """Fit what of the adapter has a closed form once more, to training and validation rows together.
-
-    The validation rows have done their work by then: the state is chosen and the report is written. Rows that
-    would have taught nothing teach, too, as after any cross-validation; the bundle and its card say so. Gives
-    back `trained` itself where the family has nothing of the kind, or `settings.refit` is off.
-    """
-    if not settings.refit:
-        return trained
-    how = _fitted_again(prepared, settings)
-    if how is None:
-        return trained
-    told = {**trained.told, "refit": how}
-    return Trained(
-        _write(prepared, trained.outcome, told, trained.bundle.path, replace=True), trained.outcome, told
-    )
+def _written(
+    prepared: Prepared,
+    outcome: Outcome,
+    told: Mapping[str, Any],
+    out: Path,
+    settings: TrainSettings,
+    *,
+    replace: bool,
+) -> Trained:
+    """The bundle `out`, fitted again where it can be; what it was before is then written aside."""
+    fits = any(family is not None and family.fit for family in prepared.families.values())
+    if not (settings.refit and fits):
+        return Trained(_write(prepared, outcome, told, out, replace=replace), outcome, told)
+    aside = _write(prepared, outcome, told, states_of(out) / CHOSEN / out.name, replace=True)
+    chosen = Trained(aside, outcome, told)
+    told = {**told, "refit": _fitted_again(prepared, settings)}
+    return Trained(_write(prepared, outcome, told, out, replace=replace), outcome, told, chosen)
 
 
 def _fitted_again(prepared: Prepared, settings: TrainSettings) -> str | None:
@@ -137,7 +159,7 @@ def _fitted_again(prepared: Prepared, settings: TrainSettings) -> str | None:
 
 
 def _write(
-    prepared: Prepared, outcome: Outcome, told: Mapping[str, Any], out: Path, *, replace: bool = False
+    prepared: Prepared, outcome: Outcome, told: Mapping[str, Any], out: Path, *, replace: bool
 ) -> Bundle:
     from mmagent.training.bundle import LearntSense, write_trained
     from mmagent.training.card import card_of
@@ -163,14 +185,3 @@ def _write(
         card=card_of(out.name, prepared, outcome, told),
         replace=replace,
     )
-
-
-def _put_by(work: Path) -> None:
-    """Move the states of a run that is not gone on with out of the way, so that a slip loses nothing."""
-    if _before(work).exists():
-        shutil.rmtree(_before(work))
-    work.rename(_before(work))
-
-
-def _before(work: Path) -> Path:
-    return work.with_name(f"{work.name}-before")

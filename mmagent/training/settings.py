@@ -20,6 +20,7 @@ AUTO = -1
 """The batch size that stands for the largest that fits; `budget.settled` puts a number in its place."""
 WORDS: dict[str, dict[str, int]] = {"batch_size": {"auto": AUTO}}
 """Words that stand for a number, by setting."""
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -89,6 +90,7 @@ class TrainSettings:
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
             "clip": (self.clip > 0, "more than 0"),
             "patience": (self.patience >= 0, "0 or more"),
+            "seed": (self.seed >= 0, "0 or more"),
             "key_epochs": (self.key_epochs >= 1, "at least 1"),
             "validations": (self.validations >= 1, "at least 1"),
             "modality_dropout": (0 <= self.modality_dropout < 1, "at least 0 and below 1"),
@@ -116,9 +118,8 @@ class TrainSettings:
             kind = type(getattr(TrainSettings, name))
             right = isinstance(value, int | float) if kind is float else isinstance(value, kind)
             if not right or (isinstance(value, bool) and kind is not bool):
-                raise UserError(
-                    f"{name} is {value!r}; it must be of the kind of {getattr(TrainSettings, name)!r}."
-                )
+                words = " or ".join([KINDS[kind], *WORDS.get(name, {})])
+                raise UserError(f"{name} is {value!r}; it must be {words}.")
         return replace(self, **options)
 
 

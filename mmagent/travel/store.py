@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mmagent.bundle import Bundle
-from mmagent.errors import UserError
+from mmagent.errors import TakenError, UserError
 from mmagent.files import staged
 from mmagent.hub import hub_is_reachable
 from mmagent.manifest import MANIFEST, parse_manifest
@@ -106,7 +106,7 @@ def _refuse(repo: str, there: set[str], *, replace: bool) -> None:
     if there and MANIFEST not in there:
         raise UserError(f"{repo} holds files but no {MANIFEST}, so it is left alone. Choose another name.")
     if there and not replace:
-        raise UserError(f"{repo} holds a bundle already. Choose another name, or replace it on purpose.")
+        raise TakenError(f"{repo} holds a bundle already. Choose another name.")
 
 
 def _from_hub(repo: str, target: Path, revision: str | None, *, replace: bool) -> Bundle:

@@ -43,7 +43,15 @@ def test_out_and_in_again(call, here, tiny_bundle):
     done = call("bundles", "export", tiny_bundle, "--out", "r.tar")
     assert (done.code, done.out) == (0, "")
     assert done.err.startswith("mmagent: random is in r.tar (")
-    assert call("bundles", "import", "r.tar").code == 0
+    done = call("bundles", "import", "r.tar")
+    assert (done.code, done.err.partition("Ask it: ")[2]) == (
+        0,
+        "mmagent ask --bundle random --image FILE\n",
+    )
+    for words in (["export", tiny_bundle, "--out", "r.tar"], ["import", "r.tar"]):
+        done = call("bundles", *words)
+        assert done.code == 2
+        assert "exists already. Choose another name, or give --replace." in done.err
     assert call("bundles", "diff", tiny_bundle, "./random") == (
         0,
         "",

@@ -80,6 +80,7 @@ def test_a_batch_has_a_bar(watch):
 def test_a_trained_bundle_is_asked_as_its_rows_were(capsys):
     from mmagent.data import read_labelled
     from mmagent.plugins import load_plugins
+    from mmagent_cli.ask import parse_choices
     from mmagent_cli.train_said import say_where
 
     modalities = load_plugins().modalities
@@ -87,6 +88,10 @@ def test_a_trained_bundle_is_asked_as_its_rows_were(capsys):
     say_where(Path("mine"), read_labelled(rows, modalities, question="Where's the needle?"))
     told = capsys.readouterr().err.partition("Ask it: ")[2].strip()
     assert shlex.split(told)[:5] == ["mmagent", "ask", "Where's the needle?", "--bundle", "mine"]
+    chosen = [{**one, "question": "Where?", "choices": ["up, then", "left", "right"]} for one in rows]
+    say_where(Path("mine"), read_labelled(chosen, modalities))
+    words = shlex.split(capsys.readouterr().err.partition("Ask it: ")[2])
+    assert parse_choices(words[words.index("--choices") + 1]) == ["up, then", "left", "right"]
     captions = [{"image": one["image"], "caption": one["label"]} for one in rows]
     say_where(Path("mine"), read_labelled(captions, modalities))
     assert capsys.readouterr().err.endswith("Ask it: mmagent ask --bundle mine --image FILE\n")

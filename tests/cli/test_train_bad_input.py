@@ -126,7 +126,7 @@ def copies_across_splits(here):
 
 
 def long_prompt(here):
-    write(here, [{**row, "question": "why " * (900 if at == 4 else 1)} for at, row in enumerate(rows())])
+    write(here, [{**row, "question": "why " * (900 if at in (4, 9) else 1)} for at, row in enumerate(rows())])
     return []
 
 
@@ -172,6 +172,10 @@ def adapter_of_another_core(here):
 CASES = {
     "unknown column": (lambda here: ["--column", "question=ask"], ["no column 'ask'", "image, label"]),
     "no such meaning": (lambda here: ["--column", "labell=label"], ["'labell'", "'label'"]),
+    "a meaning given twice": (
+        lambda here: ["--column", "answer=label", "--column", "answer=image"],
+        ["the answer is given two columns, label and image"],
+    ),
     "nothing there": (lambda here: ["--data", "rwos.csv"], ["rwos.csv", "'rows.csv'"]),
     "empty table": (empty_table, ["rows.csv", "no rows"]),
     "empty folder": (empty_folder, ["none"]),
@@ -184,12 +188,24 @@ CASES = {
         ["line 7", "5.png", "line 11", "9.png is not a picture"],
     ),
     "copies across splits": (copies_across_splits, ["line 17", "line 2", "stand in train too"]),
-    "a prompt too long": (long_prompt, ["row 6", "tokens", "512"]),
+    "a prompt too long": (
+        long_prompt,
+        ["rows.csv, line 6", "rows.csv, line 11", "the core reads 512", "a --bundle"],
+    ),
     "out is not empty": (out_not_empty, ["out is there already"]),
     "out is a file": (out_is_a_file, ["out is there already"]),
     "report is not empty": (report_not_empty, ["out-report", "mine.txt"]),
     "a damaged core": (damaged_core, ["core/model.safetensors", "sha256"]),
     "an adapter of another core": (adapter_of_another_core, ["adapter.safetensors", "do not fit"]),
+    "nothing to choose": (
+        lambda here: ["--contrast", "1"],
+        ["no row of rows.csv has any", "--column choices=NAME"],
+    ),
+    "a memory without loss": (
+        lambda here: ["--contrast", "1", "--adapter", "memory"],
+        ["'memory' trains none", "--adapter prefix+memory"],
+    ),
+    "a seed below nothing": (lambda here: ["--seed", "-1"], ["seed is -1"]),
     "unknown family": (lambda here: ["--adapter", "prefx"], ["'prefx'", "prefix"]),
     "unknown setting": (lambda here: ["--epoch", "2"], ["--epoch", "--epochs"]),
     "impossible rate": (lambda here: ["--learning-rate", "1e38"], ["learning_rate is 1e+38"]),
@@ -218,6 +234,17 @@ def test_one_line_that_helps_and_nothing_lost(case, call, here):
     for word in words:
         assert word in done.err
     assert {name: there for name, there in contents(here).items() if ".out.training" not in name} == before
+
+
+def test_a_prompt_that_is_too_long_is_told_before_anything_is_encoded(call, here, monkeypatch):
+    from mmagent_image.encoder import ImageEncoder
+
+    monkeypatch.setattr(ImageEncoder, "encode", None)
+    long_prompt(here)
+    done = train(call)
+    assert done.code == 2, done.err
+    assert "line 6: its prompt and answer take" in done.err
+    assert "fewer shots" not in done.err
 
 
 @pytest.mark.parametrize("damaged", [0, 5], ids=["from the first step", "one picture"])
@@ -341,6 +368,22 @@ def other_data(here):
     return []
 
 
+def other_question(here):
+    return ["--question", "Which colour is it?"]
+
+
+def other_column(here):
+    write(here, [{**row, "seen": COLOURS[at // 2 % 2]} for at, row in enumerate(rows())])
+    return ["--column", "answer=seen"]
+
+
+def other_encoder(here):
+    encoder = shutil.copytree(here / "random" / "image" / "encoder", here / "eyes")
+    weights = read_tensors(encoder / "model.safetensors")
+    write_tensors(encoder / "model.safetensors", {name: tensor * 2 for name, tensor in weights.items()})
+    return ["--encoder", "eyes"]
+
+
 def another_core(here):
     raw = json.loads((here / "random" / "bundle.json").read_text())
     core = shutil.copytree(here / "random" / "core", here / "core")
@@ -357,6 +400,9 @@ def another_core(here):
     [
         (other_settings, ["learning_rate 0.001 there, 0.5 here", "seed 0 there, 3 here"]),
         (other_data, ["the data differ"]),
+        (other_question, ["question 'What is this?' there, 'Which colour is it?' here"]),
+        (other_column, ["answer=label there", "answer=seen here"]),
+        (other_encoder, ["encoder image=", "image=eyes here"]),
         (another_core, ["the core's weights differ"]),
     ],
 )
@@ -370,6 +416,34 @@ def test_a_resume_that_is_another_run_says_what_differs(call, here, interrupted,
     for word in words:
         assert word in lines[0]
     assert contents(here) == before
+
+
+def test_a_resume_computes_in_the_numbers_that_the_run_was_begun_in(call, here, interrupted, monkeypatch):
+    from mmagent.core import loading
+
+    choose = loading.choose_dtype
+
+    def other_way(device: Any, requested: Any = None, probe: Any = None) -> Any:
+        chosen = "bfloat16" if requested in (None, "auto") else requested
+        return choose(device, chosen, probe)
+
+    monkeypatch.setattr(loading, "choose_dtype", other_way)
+    given = ["train", "--data", "rows.csv", "--bundle", "./random", "--out", "out", *FEW[:-2], "--resume"]
+    done = call(*given, "--dtype", "auto")
+    assert done.code == 2
+    assert "core float32 there, bfloat16 here" in done.err
+    done = call(*given)
+    assert done.code == 0, done.err
+    assert json.loads((here / "out" / "bundle.json").read_text())["trained"]["core_numbers"] == "float32"
+
+
+def test_a_resume_that_finds_nothing_says_that_it_begins_anew(call, here, interrupted):
+    done = train(call, "--resume", out="oot")
+    assert done.code == 0
+    assert done.err.splitlines()[0].endswith(
+        "there is no run into oot to go on with, so it begins anew. Did you mean 'out'?"
+    )
+    assert "begins anew" not in train(call, "--resume").err
 
 
 def test_a_run_that_is_not_gone_on_with_is_put_by_until_another_ends(

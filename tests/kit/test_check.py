@@ -254,7 +254,7 @@ def test_a_broken_promise_is_told(
 
 def test_files_that_nobody_recognises_are_told(subject: Subject) -> None:
     object.__setattr__(subject.modality, "sniff", lambda head: False)
-    assert "recognises none of the samples" in outcome("own files recognised", subject).told
+    assert "are taken for series or set" in outcome("own files recognised", subject).told
     object.__setattr__(subject.modality, "extensions", ())
     found = outcome("own files recognised", subject)
     assert (found.state, "is not recognised" in found.told) == ("fail", True)

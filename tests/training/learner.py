@@ -39,6 +39,7 @@ class Example:
     media: dict[str, Any] = field(default_factory=lambda: {"image": ("a.png",)})
     answers: tuple[str, ...] = ()
     choices: tuple[str, ...] | None = None
+    source: str = ""
 
 
 class Memory:

@@ -13,7 +13,7 @@ from mmagent import Agent
 from mmagent.answer import choice_probabilities
 from mmagent.errors import UserError
 from mmagent.training.loop import Task, fine_tune, row_losses
-from mmagent.training.rows import choice_terms, learn_rows
+from mmagent.training.rows import answered, choice_terms, how_right, learn_rows
 from mmagent.training.settings import TrainSettings
 
 
@@ -53,6 +53,26 @@ def test_the_term_is_the_log_probability_of_choosing_right(agent: Agent, choosin
         shares = choice_probabilities({one.choice: one.normalised for one in scores})
         expected = -len(row.target) * torch.tensor(shares[f" {words[0]}"]).log()
         assert term == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_rows_with_choices_are_validated_by_what_ask_would_choose(agent: Agent, choosing: Task) -> None:
+    adapter = new_adapter(agent)
+    features = choosing.seen.batch(range(12))
+    with torch.no_grad():
+        prefixes = adapter(features.values, features.mask, features.pooled)
+        prompts = [row.filled([prefix]) for row, prefix in zip(choosing.train, prefixes, strict=True)]
+        said = answered(agent.core, choosing.train, prompts)
+    for at, (row, text) in enumerate(zip(choosing.train, said, strict=True)):
+        if at in (3, 7):
+            longest = max(len(choosing.train[free].target) for free in (3, 7))
+            [alone] = agent.core.generate([prompts[at]], max_tokens=longest, stop=row.stop)
+            assert text == alone.text
+            continue
+        [scores] = agent.core.score([prompts[at]], [[f" {word}" for word in row.offered]])
+        assert f" {text}" == max(scores, key=lambda one: one.normalised).choice
+        assert row.is_right(text) == (text == WORDS[at % 3])
+    assert how_right(choosing.train[:3])[1] == "the right choice"
+    assert "or the likeliest of their choices" in how_right(choosing.train)[0]
 
 
 def test_the_loss_of_a_row_is_the_answers_and_its_share_of_the_choice(agent: Agent, choosing: Task) -> None:

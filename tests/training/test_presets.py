@@ -39,3 +39,22 @@ def test_a_batch_size_may_be_a_word(tmp_path) -> None:
     file.write_text('batch_size = "many"\n')
     with pytest.raises(UserError, match="batch_size is 'many'"):
         from_toml(file)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('epochs = "x"', "epochs is 'x'; it must be a number."),
+        ("patience = 1.5", "patience is 1.5; it must be a whole number."),
+        ("keep = 1", "keep is 1; it must be true or false."),
+        ("adapter = 3", "adapter is 3; it must be text."),
+        ('batch_size = "x"', "batch_size is 'x'; it must be a whole number or auto."),
+        ("seed = -1", "seed is -1; it must be 0 or more."),
+    ],
+)
+def test_a_setting_that_is_none_says_what_it_must_be(tmp_path, line: str, said: str) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(line)
+    with pytest.raises(UserError) as caught:
+        from_toml(file)
+    assert str(caught.value) == f"{file}: {said}"

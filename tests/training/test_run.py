@@ -107,6 +107,34 @@ def test_killed_in_the_middle_and_resumed_it_gives_the_same_bits(
     assert not work.exists()
 
 
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+def test_ended_while_the_report_is_made_and_resumed_it_gives_the_same_bits(
+    trained: tuple[Path, str], cache: Path, tmp_path: Path, signum: int
+) -> None:
+    out = tmp_path / "gauges"
+    arguments = ["--data", str(GAUGES / "labels.csv"), "--out", str(out), *FEW]
+    env = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONUNBUFFERED": "1"}
+    going = subprocess.Popen(
+        command(*arguments), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert going.stdout is not None
+    assert any("Best: " in line for line in going.stdout), "it ended before it told what came of it"
+    going.send_signal(signum)
+    _, said = going.communicate(timeout=200)
+    assert not out.with_name("gauges-report").exists(), "it was done before it could be ended"
+    if signum != signal.SIGKILL:
+        assert going.returncode == 128 + signum
+        assert len(said.splitlines()) == 1, said
+        assert f"the bundle is whole in {out}" in said
+        assert "Go on with the same command and --resume." in said
+    again = run(cache, *arguments, "--resume")
+    assert again.returncode == 0, again.stderr[-2000:]
+    weights = "image/adapter.safetensors"
+    assert (out / weights).read_bytes() == (trained[0] / weights).read_bytes()
+    assert out.with_name("gauges-report").exists()
+    assert not list(tmp_path.glob(".gauges*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -143,7 +143,7 @@ def test_push_and_pull_give_the_same_bundle(hub: Hub, kitchen: Bundle, tmp_path:
     assert stored.keys() == {".gitattributes", "bundle.json", "README.md", *kitchen.files}
 
     code, said = run(hub, tmp_path, "pull", "me/kitchen", "--out", "mine")
-    assert (code, said) == (0, "mmagent: kitchen is in mine. Ask it: mmagent ask --bundle mine\n")
+    assert (code, said) == (0, "mmagent: kitchen is in mine. Ask it: mmagent ask QUESTION --bundle mine\n")
     assert diff_bundles(kitchen, Bundle.open(tmp_path / "mine")) == []
     names = {path.name for path in (tmp_path / "mine").iterdir()}
     assert names == {"bundle.json", "README.md", "core"}
