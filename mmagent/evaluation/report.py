@@ -12,6 +12,7 @@ __all__ = ["FEW", "against_memory", "verdict"]
 
 FEW = 100
 """Below so many rows the report says what it cannot tell apart."""
+NEAR = 0.05  # an interval that ends below this leaves no difference worth a word
 
 
 def verdict(
@@ -133,18 +134,26 @@ def _first(
 def _said_of_controls(runs: Mapping[str, Result], differences: Mapping[str, Difference]) -> list[str]:
     lines = []
     if "blind" in runs and differences["blind"].verdict != "better":
-        lines.append("Without its media it answers as well: what it says does not come from what it senses.")
+        ahead = differences["blind"]
+        lines.append(
+            f"{_rows(ahead.n)} are too few to tell whether what it says comes from what it senses: "
+            f"{_points(ahead)} over its blind control."
+            if _open(ahead)
+            else "Without its media it answers as well: what it says does not come from what it senses."
+        )
     if "shuffled" in runs:
         ahead = differences["shuffled"]
-        lines.append(
-            f"With another row's media (shuffled) {_percent(runs['shuffled'].accuracy().value())}, "
-            f"with its own {_points(ahead)} "
-            + (
-                "more: it matters which input it gets."
-                if ahead.verdict == "better"
-                else "more: it hardly matters which input it gets."
-            )
-        )
+        found = f"With another row's media (shuffled) {_percent(runs['shuffled'].accuracy().value())}, "
+        if ahead.verdict == "better":
+            said = "it matters which input it gets."
+        elif ahead.verdict == "worse":
+            said = "another row's serves it better than its own."
+        elif _open(ahead):
+            said = f"{_rows(ahead.n)} are too few to tell whether it matters which input it gets."
+        else:
+            said = "it hardly matters which input it gets."
+        more = " more" if ahead.value >= 0.0 else ""
+        lines.append(f"{found}with its own {_points(ahead)}{more}: {said}")
     if "oracle" in runs:
         gap = differences["oracle"]
         found = f"Told in words (oracle) {_percent(runs['oracle'].accuracy().value())}: "
@@ -156,6 +165,11 @@ def _said_of_controls(runs: Mapping[str, Result], differences: Mapping[str, Diff
         else:
             lines.append(found + "the sense loses nothing that could be told from chance.")
     return lines
+
+
+def _open(ahead: Difference) -> bool:
+    """Whether a difference that may be chance may as well be one worth having: the rows are too few."""
+    return ahead.verdict == "tied" and ahead.value > 0.0 and ahead.high > NEAR
 
 
 def _percent(value: float) -> str:

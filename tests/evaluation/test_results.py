@@ -142,6 +142,38 @@ def test_an_adapter_as_good_as_blind_does_not_sense():
     assert "Without its media it answers as well: what it says does not come from what it senses." in lines
 
 
+def test_too_few_rows_do_not_say_that_nothing_is_sensed():
+    """Five right of six against none: far apart, and no more than chance may do (p = 0.06)."""
+    adapter, other = answered("the adapter", [True] * 5 + [False]), answered("other", [False] * 6)
+    lines = verdict(adapter, [], {"blind": other, "shuffled": other})
+    assert any(
+        line.startswith("6 rows are too few to tell whether what it says comes from what it senses: +83.3 ")
+        and line.endswith(") over its blind control.")
+        for line in lines
+    )
+    assert any(
+        line.startswith("With another row's media (shuffled) 0.0 %, with its own +83.3 points (")
+        and line.endswith(" more: 6 rows are too few to tell whether it matters which input it gets.")
+        for line in lines
+    )
+    assert not any("answers as well" in line or "hardly matters" in line for line in lines)
+
+
+def test_a_shuffled_input_that_serves_better_is_said_to():
+    controls = {"shuffled": mostly("shuffled", 0.7, seed=1)}
+    (line,) = [one for one in verdict(mostly("the adapter", 0.3), [], controls) if "(shuffled)" in one]
+    assert "with its own -40.0 points (" in line
+    assert line.endswith("): another row's serves it better than its own.")
+
+
+def test_many_rows_of_the_same_score_say_that_nothing_is_sensed():
+    """One row of a thousand is ahead; the interval leaves nothing worth having."""
+    right = np.arange(1000) < 500
+    blind = answered("blind", np.arange(1000) < 499)
+    lines = verdict(answered("the adapter", right), [], {"blind": blind})
+    assert "Without its media it answers as well: what it says does not come from what it senses." in lines
+
+
 def test_a_number_without_company_proves_nothing():
     lines = verdict(mostly("the adapter", 0.9))
     assert lines == [
