@@ -12,6 +12,7 @@ __all__ = ["FEW", "against_memory", "verdict"]
 
 FEW = 100
 """Below so many rows the report says what it cannot tell apart."""
+TELLING = 6  # rows that must all speak for one side before the randomisation test hears them (2 / 2^6)
 NEAR = 0.05  # an interval that ends below this leaves no difference worth a word
 
 
@@ -52,11 +53,7 @@ def verdict(
         lines.append("No blind control was run, so it is not known whether the input matters at all.")
     lines += _said_of_controls(runs, {name: against(one) for name, one in runs.items()})
     if len(adapter.rows) < FEW and faced:
-        half = max((rival.difference.high - rival.difference.low) / 2 for rival in faced)
-        lines.append(
-            f"{_rows(len(adapter.rows))} are few: differences of less than about {100 * half:.0f} points "
-            "cannot be told from chance here."
-        )
+        lines.append(_few(len(adapter.rows), faced))
     return lines
 
 
@@ -131,6 +128,19 @@ def _first(
     return f"{name} {claim}: {score}, {_listed(shown)}{basis}"
 
 
+def _few(n: int, faced: Sequence[_Rival]) -> str:
+    """What so few rows cannot tell: half of the widest interval, and what no test of that many rows could."""
+    half = max((rival.difference.high - rival.difference.low) / 2 for rival in faced)
+    least = max(half, TELLING / n)
+    are = "is" if n == 1 else "are"
+    if least > 1.0:
+        return f"{_rows(n)} {are} few: no difference can be told from chance here."
+    return (
+        f"{_rows(n)} {are} few: differences of less than about {100 * least:.0f} points cannot be told from "
+        "chance here."
+    )
+
+
 def _said_of_controls(runs: Mapping[str, Result], differences: Mapping[str, Difference]) -> list[str]:
     lines = []
     if "blind" in runs and differences["blind"].verdict != "better":
@@ -155,16 +165,25 @@ def _said_of_controls(runs: Mapping[str, Result], differences: Mapping[str, Diff
         more = " more" if ahead.value >= 0.0 else ""
         lines.append(f"{found}with its own {_points(ahead)}{more}: {said}")
     if "oracle" in runs:
-        gap = differences["oracle"]
-        found = f"Told in words (oracle) {_percent(runs['oracle'].accuracy().value())}: "
-        if gap.verdict == "worse":
-            lost = f"{-100 * gap.value:.1f} points ({-100 * gap.high:.1f} to {-100 * gap.low:.1f})"
-            lines.append(found + f"{lost} of what the core could answer are lost on the way in.")
-        elif gap.verdict == "better":
-            lines.append(found + "less than through the sense, so the core does not read the words as meant.")
-        else:
-            lines.append(found + "the sense loses nothing that could be told from chance.")
+        lines.append(_said_of_oracle(runs["oracle"], differences["oracle"]))
     return lines
+
+
+def _said_of_oracle(oracle: Result, gap: Difference) -> str:
+    """What is lost between the input and the core, where the core could answer at all."""
+    told = oracle.accuracy().value()
+    found = f"Told in words (oracle) {_percent(told)}: "
+    lost = f"{-100 * gap.value:.1f} points ({-100 * gap.high:.1f} to {-100 * gap.low:.1f})"
+    if gap.verdict == "worse":
+        return found + f"{lost} of what the core could answer are lost on the way in."
+    if gap.verdict == "better":
+        return found + "less than through the sense, so the core does not read the words as meant."
+    if told < 0.5:
+        fails = "cannot answer this" if told == 0.0 else "mostly fails at this"
+        return found + f"the core {fails} even when told in words, so what the sense loses is not known."
+    if gap.value < 0.0 and gap.low < -NEAR:
+        return found + f"{_rows(gap.n)} are too few to tell whether the sense loses anything: {lost}."
+    return found + "the sense loses nothing that could be told from chance."
 
 
 def _open(ahead: Difference) -> bool:

@@ -198,6 +198,34 @@ def test_few_rows_are_said_to_be_few():
     assert lines[-1].startswith("30 rows are few: differences of less than about ")
 
 
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (48, "48 rows are few: differences of less than about 12 points cannot be told from chance here."),
+        (5, "5 rows are few: no difference can be told from chance here."),
+        (1, "1 row is few: no difference can be told from chance here."),
+    ],
+)
+def test_rows_without_any_difference_do_not_tell_the_smallest_one(n, said):
+    """The interval of rows that are all equal is a point, and the test still needs six that differ."""
+    same = answered("majority class", [True] * n)
+    assert verdict(answered("the adapter", [True] * n), [same])[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("own", "told", "said"),
+    [
+        ([False] * 8, [False] * 8, "0.0 %: the core cannot answer this even when told in words, so what the"),
+        ([True] * 2 + [False] * 6, [True] * 3 + [False] * 5, "37.5 %: the core mostly fails at this even"),
+        ([True] * 5 + [False] * 3, [True] * 8, "8 rows are too few to tell whether the sense loses anything"),
+        ([True] * 8, [True] * 8, "100.0 %: the sense loses nothing that could be told from chance."),
+    ],
+)
+def test_an_oracle_that_fails_says_nothing_of_the_sense(own, told, said):
+    lines = verdict(answered("the adapter", own), [], {"oracle": answered("oracle", told)})
+    assert any(said in line for line in lines), lines
+
+
 def test_other_rows_are_not_compared():
     with pytest.raises(UserError, match=r"not evaluated on the same rows"):
         verdict(mostly("the adapter", 0.5), [answered("other", [True] * 400, wanted="xy")])
