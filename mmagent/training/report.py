@@ -27,7 +27,7 @@ def report_on(
 ) -> Evaluation:
     """Evaluate the bundle that was written on the rows it was chosen by, and write the report to `out`.
 
-    data: as `prepare` was given them. The report says first that the best state was chosen by these rows.
+    data: as `prepare` was given them. The report says at once that the best state was chosen by these rows.
     Raises `UserError`.
     """
     from mmagent.agent import Agent

@@ -96,7 +96,8 @@ def test_a_trained_bundle_is_measured_and_knows_its_own_rows(call, here, tiny_bu
     assert trained.code == 0, trained.err
     assert "the report is in mine-report" in trained.err
     report = json.loads((here / "mine-report" / "report.json").read_text())
-    assert "was chosen by 4 of these 4 rows" in report["verdict"][0]
+    assert report["verdict"][0].startswith("The adapter ")
+    assert "was chosen by 4 of these 4 rows" in report["verdict"][1]
     assert [system["name"] for system in report["systems"]][-1] == "blind"
     assert len(report["systems"]) == 6
     assert report["verdict"][0] in trained.out
