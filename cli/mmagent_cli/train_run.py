@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,12 +17,14 @@ from mmagent.training.settings import TrainSettings
 from mmagent_cli import failure, progress, train_memory
 from mmagent_cli.eval import tell
 from mmagent_cli.train_said import Bar, say_what_came, say_what_trains, say_where
+from mmagent_cli.typed import dtype_of, typed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from mmagent.agent import Agent
     from mmagent.bundle import Bundle
+    from mmagent.core import Core
     from mmagent.data import LabelledSet
     from mmagent.training.remember import Gathered, Remembered
     from mmagent.training.run import Prepared, Trained
@@ -51,12 +52,14 @@ class Wish:
     settings: TrainSettings
     plugins: Plugins
 
-    def again(self) -> list[str]:
-        """The command that measures the bundle once more."""
+    def again(self, core: Core) -> list[str]:
+        """The command that measures the bundle once more, in the numbers of this core."""
         words = ["mmagent", "eval", "--data", self.data, "--bundle", str(self.out), "--split", "validation"]
         words += ["--question", self.question] if self.question else []
         words += [word for column in self.columns for word in ("--column", column)]
-        return [*words, "--controls", "blind", "--seed", str(self.settings.seed)]
+        words += ["--controls", "blind", "--seed", str(self.settings.seed), "--dtype", dtype_of(core)]
+        words += ["--device", self.device] if self.device else []
+        return [*words, *(["--load-in", self.load_in] if self.load_in else [])]
 
 
 def carry_out(wish: Wish) -> None:
@@ -93,7 +96,7 @@ def carry_out(wish: Wish) -> None:
                 encoder=_only_encoder(wish, examples),
                 bar=bar,
             )
-            _report(wish, *found, examples, wish.again())
+            _report(wish, *found, examples, wish.again(agent.core))
             return say_where(wish.out, examples)
         settings = wish.settings.changed({"adapter": rest})
         place = train_memory.aside(wish.out) if memory else wish.out
@@ -187,6 +190,7 @@ def _trained(
                 settings,
                 place,
                 data=examples,
+                command=typed(agent.core),
                 resume=wish.resume,
                 on_step=on_step,
                 stop=stop,
@@ -207,7 +211,7 @@ def _remember(wish: Wish, memory: AdapterFamily, examples: LabelledSet, agent: A
 
     trained = Agent(before, agent.core, wish.plugins)
     found = train_memory.joined(examples, trained, wish.settings, memory, wish.out, bar=Bar("tuning"))
-    _report(wish, *found, examples, wish.again())
+    _report(wish, *found, examples, wish.again(agent.core))
 
 
 def _conclude(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledSet) -> None:
@@ -222,7 +226,8 @@ def _conclude(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledS
     if wish.fsdp:
         failure.say(f"no report is written with --fsdp. mmagent eval --bundle {wish.out} makes one.")
     else:
-        command = ["mmagent", *sys.argv[1:]] if changes else wish.again()
+        core = prepared.agent.core
+        command = typed(core) if changes else wish.again(core)
         _report(wish, done, prepared, examples, command)
     how = finish(prepared, done, wish.settings).told.get("refit")
     if how:

@@ -68,6 +68,7 @@ def test_the_command_of_a_report_gives_the_same_numbers(call, here):
     command = json.loads(first.out)["command"]
     assert command[:2] == ["mmagent", "eval"]
     assert "--json" not in command
+    assert command[command.index("--dtype") + 1] == json.loads(first.out)["settings"]["core"]["dtype"]
     assert call(*command[1:], "--json").out == first.out
 
 

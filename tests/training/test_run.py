@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -105,6 +106,10 @@ def test_killed_in_the_middle_and_resumed_it_gives_the_same_bits(
     assert one.keys() == other.keys()
     assert all((one[name] == other[name]).all() for name in one)
     assert not work.exists()
+    again = json.loads((tmp_path / "gauges-report" / "report.json").read_text())["command"]
+    assert again == ["mmagent", "train", *arguments]  # from the start; the bundle and its card say the same
+    assert json.loads((out / "bundle.json").read_text())["trained"]["command"] == again
+    assert f"`{shlex.join(again)}`" in (out / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
