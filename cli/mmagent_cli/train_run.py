@@ -228,7 +228,7 @@ def _conclude(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledS
     else:
         core = prepared.agent.core
         command = typed(core) if changes else wish.again(core)
-        _report(wish, done, prepared, examples, command)
+        _report(wish, done, prepared, examples, command, before_refit=changes)
     how = finish(prepared, done, wish.settings).told.get("refit")
     if how:
         print(f"Then fitted to all {len(prepared.train) + len(prepared.validation):,} examples: {how}.")
@@ -240,6 +240,8 @@ def _report(
     prepared: Prepared | Gathered,
     data: LabelledSet,
     command: Sequence[str],
+    *,
+    before_refit: bool = False,
 ) -> None:
     """Measure the bundle on its validation rows, say the verdict, and write the report.
 
@@ -250,7 +252,16 @@ def _report(
     seed = wish.settings.seed
     try:
         with progress.stages() as advance:
-            found = report_on(done, prepared, data, wish.report, seed=seed, command=command, progress=advance)
+            found = report_on(
+                done,
+                prepared,
+                data,
+                wish.report,
+                seed=seed,
+                command=command,
+                before_refit=before_refit,
+                progress=advance,
+            )
     except UserError as error:
         failure.say(f"the bundle is whole, and no report was written: {error}")
         return

@@ -102,6 +102,7 @@ def test_a_trained_bundle_is_measured_and_knows_its_own_rows(call, here, tiny_bu
     assert [system["name"] for system in report["systems"]][-1] == "blind"
     assert len(report["systems"]) == 6
     assert report["verdict"][0] in trained.out
+    assert not any("fitted once more" in note for note in report["notes"])  # --no-refit
     again = call("eval", *report["command"][2:], "--json")
     assert json.loads(again.out)["systems"] == report["systems"]
     manifest = json.loads((here / "mine" / "bundle.json").read_text())

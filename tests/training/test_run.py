@@ -56,6 +56,14 @@ def test_it_says_what_trains_and_what_is_frozen(trained: tuple[Path, str]) -> No
     assert "Then fitted to all 96 examples" in said
 
 
+def test_its_report_says_that_the_bundle_was_fitted_once_more_after_it(trained: tuple[Path, str]) -> None:
+    out, _ = trained
+    report = out.with_name("gauges-report")
+    notes = json.loads((report / "report.json").read_text())["notes"]
+    (told,) = [note for note in notes if "fitted once more, to these rows, too" in note]
+    assert f"Note: {told}" in (report / "report.html").read_text()
+
+
 def test_the_bundle_answers_with_its_new_adapter(trained: tuple[Path, str]) -> None:
     out, _ = trained
     agent = Agent.load(out, dtype="float32")
