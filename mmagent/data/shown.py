@@ -61,12 +61,14 @@ class Prompts:
             Problem(
                 example.row,
                 f"its prompt and answer take {length:,} tokens, and the core reads {room:,}.",
-                example.source.removeprefix(f"{self._labelled.source}, "),
+                self._labelled.where(example),
             )
             for example, length in zip(examples, lengths, strict=True)
             if room is not None and length > room
         ]
-        return PromptReport(lengths[longest], examples[longest].row, room, shown), long, None
+        whose = examples[longest]
+        where, bundle = self._labelled.where(whose), self._agent.bundle.name
+        return PromptReport(bundle, lengths[longest], whose.row, where, room, shown), long, None
 
     def _shown(self, example: Example) -> ShownPrompt:
         media = self._media(example)
@@ -79,7 +81,8 @@ class Prompts:
         parts = (
             part if isinstance(part, str) else f"<{next(of)}: {len(part)} tokens>" for part in composed.prompt
         )
-        return ShownPrompt(example.row, "".join(parts), composed.write_answer(example.answer))
+        where = self._labelled.where(example)
+        return ShownPrompt(example.row, where, "".join(parts), composed.write_answer(example.answer))
 
     def _length(self, example: Example) -> int:
         """Tokens of an example's prompt, of its answer, and one for its end."""

@@ -40,7 +40,7 @@ def test_a_sound_set(call, here, tiny_bundle):
         "no split",
         "<image: 2 tokens>",
         "> red",
-        "longest prompt",
+        "longest prompt of random with its answer",
     ):
         assert words in done.out
 
