@@ -70,6 +70,7 @@ class _Rival:
     def __init__(self, name: str, result: Result, difference: Difference) -> None:
         self.name, self.difference = name, difference
         self.score = result.accuracy().value()
+        self.same = difference.low == difference.high == 0.0  # right and wrong on the same rows
 
     def short(self) -> str:
         """`+6.2 points (3.1 to 9.4) over X (77.8 %)`."""
@@ -84,7 +85,10 @@ class _Rival:
         }
         p = self.difference.p
         sure = "" if p is None else f", p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
-        of = f"Against {self.name} ({_percent(self.score)}): {_points(self.difference)}"
+        of = f"Against {self.name} ({_percent(self.score)}): "
+        if self.same:
+            return f"{of}no difference in any row."
+        of += _points(self.difference)
         return f"{of}, {said[self.difference.verdict]}{sure}."
 
 
@@ -110,9 +114,10 @@ def _first(
         against = f"{score} against {_percent(hardest.score)} of {hardest.name}"
         if worse:
             return f"{name} loses to {named}: {against}, {_points(hardest.difference)}{basis}"
+        gap = f"a difference of {_points(hardest.difference)} that may be chance"
         return (
-            f"{name} does not beat {named}: {against}, a difference of {_points(hardest.difference)} that "
-            f"may be chance{basis}"
+            f"{name} does not beat {named}: {against}, "
+            f"{'no difference in any row' if hardest.same else gap}{basis}"
         )
     baselines = [rival for rival in faced if rival.name != "its blind control"]
     best = min(baselines, key=lambda rival: rival.difference.value, default=None)
@@ -172,8 +177,10 @@ def _said_of_controls(runs: Mapping[str, Result], differences: Mapping[str, Diff
 def _said_of_oracle(oracle: Result, gap: Difference) -> str:
     """What is lost between the input and the core, where the core could answer at all."""
     told = oracle.accuracy().value()
-    found = f"Told in words (oracle) {_percent(told)}: "
-    lost = f"{-100 * gap.value:.1f} points ({-100 * gap.high:.1f} to {-100 * gap.low:.1f})"
+    words = f"Told in words (oracle) {_percent(told)}"
+    found = f"{words}: "
+    value, low, high = (0.0 - 100 * x for x in (gap.value, gap.high, gap.low))
+    lost = f"{value:.1f} points ({low:.1f} to {high:.1f})"
     if gap.verdict == "worse":
         return found + f"{lost} of what the core could answer are lost on the way in."
     if gap.verdict == "better":
@@ -182,7 +189,7 @@ def _said_of_oracle(oracle: Result, gap: Difference) -> str:
         fails = "cannot answer this" if told == 0.0 else "mostly fails at this"
         return found + f"the core {fails} even when told in words, so what the sense loses is not known."
     if gap.value < 0.0 and gap.low < -NEAR:
-        return found + f"{_rows(gap.n)} are too few to tell whether the sense loses anything: {lost}."
+        return f"{words}, {lost} more: {_rows(gap.n)} are too few to tell whether the sense loses anything."
     return found + "the sense loses nothing that could be told from chance."
 
 

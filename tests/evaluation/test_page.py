@@ -240,6 +240,14 @@ def test_plots_are_pictures_for_light_and_dark(evaluation, tmp_path):
     assert corner[1] < 60
 
 
+def test_words_that_are_no_common_knowledge_are_explained(evaluation, tmp_path):
+    write_report(evaluation, tmp_path / "report")
+    shown, _ = read(tmp_path / "report")
+    (scores,) = [text for text in shown.said("p") if "95 % intervals. Ahead:" in text]
+    assert all(word in scores for word in ("ECE: how far", "Brier score: their mean", "Perplexity is"))
+    assert any("(other): none of the classes" in text for text in shown.said("figcaption"))
+
+
 def test_without_matplotlib_there_are_tables_and_what_to_install(evaluation, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     write_report(evaluation, tmp_path / "report")

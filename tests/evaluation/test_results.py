@@ -209,7 +209,10 @@ def test_few_rows_are_said_to_be_few():
 def test_rows_without_any_difference_do_not_tell_the_smallest_one(n, said):
     """The interval of rows that are all equal is a point, and the test still needs six that differ."""
     same = answered("majority class", [True] * n)
-    assert verdict(answered("the adapter", [True] * n), [same])[-1] == said
+    lines = verdict(answered("the adapter", [True] * n), [same])
+    assert "against 100.0 % of majority class, no difference in any row; 95 %" in lines[0]
+    assert lines[1] == "Against majority class (100.0 %): no difference in any row."
+    assert lines[-1] == said
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,12 @@ def test_rows_without_any_difference_do_not_tell_the_smallest_one(n, said):
     [
         ([False] * 8, [False] * 8, "0.0 %: the core cannot answer this even when told in words, so what the"),
         ([True] * 2 + [False] * 6, [True] * 3 + [False] * 5, "37.5 %: the core mostly fails at this even"),
-        ([True] * 5 + [False] * 3, [True] * 8, "8 rows are too few to tell whether the sense loses anything"),
+        (
+            [True] * 5 + [False] * 3,
+            [True] * 8,
+            "8 rows are too few to tell whether the sense loses anything.",
+        ),
+        ([True] * 47 + [False], [True] * 48, "100.0 %, 2.1 points (0.0 to "),
         ([True] * 8, [True] * 8, "100.0 %: the sense loses nothing that could be told from chance."),
     ],
 )
