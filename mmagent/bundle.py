@@ -61,6 +61,11 @@ class Bundle(Manifest):
                     f'{what} uses {name}, but "files" in its {MANIFEST} lists no checksum for it. '
                     "Write the bundle with Bundle.write, which lists every file."
                 )
+        if idle := manifest.idle_weights(directory):
+            raise UserError(
+                f"{what} lists {idle[0]}, and no entry of its {MANIFEST} uses it: what was trained would be "
+                f'left out in silence. Fetch the bundle again, or take the file out of "files".'
+            )
         return cls(**vars(manifest), path=directory)
 
     @classmethod

@@ -99,6 +99,24 @@ class Manifest:
             adapters + shots + [sense.memory_file for sense in self.senses.values() if sense.tensor_names()]
         )
 
+    def idle_weights(self, directory: Path) -> list[str]:
+        """Listed tensors of the bundle in a directory that nothing names.
+
+        What lies in the directory of a core or of a sense's encoder belongs to it, also where the manifest
+        names another one.
+        """
+        named = {*self.weight_files()}
+        folders = [Path(self.core), directory / "core"]
+        for name, sense in self.senses.items():
+            folders += [Path(sense.encoder), directory / name / "encoder"]
+        return [
+            name
+            for name in self.files
+            if name.endswith(".safetensors")
+            and name not in named
+            and not any((directory / name).is_relative_to(folder) for folder in folders)
+        ]
+
 
 def read_manifest(directory: Path) -> Manifest:
     """The manifest of the bundle in a directory. Raises `UserError` naming the file and the entry."""

@@ -99,10 +99,10 @@ def _wake(bundle: str, state: State) -> Agent:
 
 def _estimate(agent: Agent) -> Callable[[LabelledSet], Mapping[str, Any]]:
     """What training would take with the settings it has where nothing is said."""
-    from mmagent.training.pace import time_estimate
+    from mmagent.training.pace import run_estimate
     from mmagent.training.settings import TrainSettings
 
-    return lambda labelled: time_estimate(labelled, agent, TrainSettings())
+    return lambda labelled: run_estimate(labelled, agent, TrainSettings())
 
 
 def _tell(report: CheckReport, *, as_json: bool) -> int:

@@ -15,6 +15,7 @@ from mmagent_cli.completing import complete_bundle, complete_dtype
 from mmagent_cli.data_options import Columns, Data, EpisodeNames, Question, SplitColumn, parse_columns
 from mmagent_cli.options import MOST_SEED
 from mmagent_cli.state import State
+from mmagent_cli.typed import dtype_of
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent
@@ -200,12 +201,12 @@ def run(
     labelled.demand_sound()
     agent = _wake(bundle, state, device, dtype, load_in)
     if episodes is not None:
-        eval_episodes.run(agent, labelled, asked, out=out, as_json=as_json, command=_command(context))
+        eval_episodes.run(agent, labelled, asked, out=out, as_json=as_json, command=_command(context, agent))
         return
     from mmagent.evaluation import evaluate, write_report
 
     with progress.stages() as advance:
-        evaluation = evaluate(agent, labelled, command=_command(context), progress=advance, **asked)
+        evaluation = evaluate(agent, labelled, command=_command(context, agent), progress=advance, **asked)
     with progress.patience("computing intervals"):
         tell(evaluation, as_json=as_json)
         page = write_report(evaluation, out) if out is not None else None
@@ -225,12 +226,13 @@ def tell(evaluation: Evaluation, *, as_json: bool = False) -> None:
         failure.say(note)
 
 
-def _command(context: typer.Context) -> list[str]:
-    """What to type to have the same numbers again, defaults written out."""
+def _command(context: typer.Context, agent: Agent) -> list[str]:
+    """What to type to have the same numbers again: defaults written out, and the dtype that was chosen."""
     words = ["mmagent", "eval"]
     idle = EPISODES_ALONE if context.params["episodes"] is None else NO_EPISODES
     for option in context.command.params:
         value = context.params.get(option.name or "")
+        value = dtype_of(agent.core) if option.name == "dtype" else value
         several = value if isinstance(value, list | tuple) else [] if value is None else [value]
         if option.name in NO_PART or option.name in idle:
             continue

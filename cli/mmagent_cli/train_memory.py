@@ -12,6 +12,7 @@ from mmagent.adapter import AdapterFamily
 from mmagent.errors import UserError
 from mmagent.training.settings import TrainSettings
 from mmagent_cli import progress
+from mmagent_cli.typed import typed
 
 if TYPE_CHECKING:
     from mmagent.agent import Agent
@@ -58,7 +59,8 @@ def alone(
         gathered = gather(data, agent, settings, encoder=encoder, progress=advance)
     _say_what_is_kept(gathered, settings)
     with progress.stages() as stage, bar as on_step:
-        found = remember(gathered, family, settings, out, on_step=on_step, progress=stage)
+        command = typed(agent.core)
+        found = remember(gathered, family, settings, out, command=command, on_step=on_step, progress=stage)
     _say_what_came(found)
     return found, gathered
 
@@ -82,7 +84,10 @@ def joined(
         gathered = gather(data, agent, settings, split=split, progress=advance)
     _say_what_is_kept(gathered, settings)
     with progress.stages() as stage, bar as on_step:
-        found = remember(gathered, family, settings, out, joined=True, on_step=on_step, progress=stage)
+        command = typed(agent.core)
+        found = remember(
+            gathered, family, settings, out, joined=True, command=command, on_step=on_step, progress=stage
+        )
     _say_what_came(found)
     shutil.rmtree(aside(out).parent, ignore_errors=True)
     return found, gathered

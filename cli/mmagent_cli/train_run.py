@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,12 +19,14 @@ from mmagent.training.settings import TrainSettings
 from mmagent_cli import failure, progress, train_memory
 from mmagent_cli.eval import tell
 from mmagent_cli.train_said import Bar, say_what_came, say_what_trains, say_where
+from mmagent_cli.typed import dtype_of, typed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from mmagent.agent import Agent
     from mmagent.bundle import Bundle
+    from mmagent.core import Core
     from mmagent.data import LabelledSet
     from mmagent.training.remember import Gathered, Remembered
     from mmagent.training.run import Prepared, Trained
@@ -54,13 +55,15 @@ class Wish:
     settings: TrainSettings
     plugins: Plugins
 
-    def again(self) -> list[str]:
-        """The command that measures the bundle once more."""
+    def again(self, core: Core) -> list[str]:
+        """The command that measures the bundle once more, in the numbers of this core."""
         words = ["mmagent", "eval", "--data", self.data, "--bundle", str(self.out), "--split", "validation"]
         words += ["--question", self.question] if self.question else []
         words += [word for role, name in self.columns.items() for word in ("--column", f"{role}={name}")]
         words += ["--names", str(self.names)] if self.names else []
-        return [*words, "--controls", "blind", "--seed", str(self.settings.seed)]
+        words += ["--controls", "blind", "--seed", str(self.settings.seed), "--dtype", dtype_of(core)]
+        words += ["--device", self.device] if self.device else []
+        return [*words, *(["--load-in", self.load_in] if self.load_in else [])]
 
 
 def carry_out(wish: Wish) -> None:
@@ -102,7 +105,7 @@ def carry_out(wish: Wish) -> None:
                 encoder=_only_encoder(wish, examples),
                 bar=bar,
             )
-            _report(wish, *found, examples, wish.again())
+            _report(wish, *found, examples, wish.again(agent.core))
             return say_where(wish.out, examples)
         # a memory is made by validation rows that have taught nothing yet
         settings = wish.settings.changed({"adapter": rest, "refit": wish.settings.refit and memory is None})
@@ -230,6 +233,7 @@ def _trained(
                 settings,
                 place,
                 data=examples,
+                command=typed(agent.core),
                 resume=wish.resume,
                 on_step=on_step,
                 stop=stop,
@@ -256,7 +260,7 @@ def _remember(wish: Wish, memory: AdapterFamily, examples: LabelledSet, agent: A
 
     trained = Agent(before, agent.core, wish.plugins)
     found = train_memory.joined(examples, trained, wish.settings, memory, wish.out, bar=Bar("tuning"))
-    _report(wish, *found, examples, wish.again())
+    _report(wish, *found, examples, wish.again(agent.core))
 
 
 def _look(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledSet) -> None:
@@ -268,8 +272,10 @@ def _look(wish: Wish, done: Trained, prepared: Prepared, examples: LabelledSet) 
     if wish.fsdp:
         failure.say(f"no report is written with --fsdp. mmagent eval --bundle {wish.out} makes one.")
         return
-    again = done.bundle.path == wish.out
-    _report(wish, done, prepared, examples, wish.again() if again else ["mmagent", *sys.argv[1:]])
+    core, again = prepared.agent.core, done.bundle.path == wish.out
+    _report(
+        wish, done, prepared, examples, wish.again(core) if again else typed(core), before_refit=not again
+    )
 
 
 def _report(
@@ -278,6 +284,8 @@ def _report(
     prepared: Prepared | Gathered,
     data: LabelledSet,
     command: Sequence[str],
+    *,
+    before_refit: bool = False,
 ) -> None:
     """Measure the bundle on its validation rows, say the verdict, and write the report.
 
@@ -288,7 +296,16 @@ def _report(
     seed = wish.settings.seed
     try:
         with progress.stages() as advance:
-            found = report_on(done, prepared, data, wish.report, seed=seed, command=command, progress=advance)
+            found = report_on(
+                done,
+                prepared,
+                data,
+                wish.report,
+                seed=seed,
+                command=command,
+                before_refit=before_refit,
+                progress=advance,
+            )
     except UserError as error:
         failure.say(f"the bundle is whole, and no report was written: {error}")
         return

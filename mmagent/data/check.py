@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmagent.data.labelled import SPLITS, Example, LabelledSet, Problem
@@ -50,12 +51,13 @@ def check(
     seen = look(
         labelled, plugins, quick=quick, progress=_first_part(progress, len(prompts) if prompts else 0)
     )
+    examples = tuple(example for example in labelled if example.row not in seen.unreadable)
+    readable = replace(labelled, examples=examples)  # what every figure counts
     problems = [*labelled.problems, *seen.problems, *_split_problems(labelled), *_class_problems(labelled)]
     report: PromptReport | None = None
     notes = list(labelled.notes)
     if prompts is not None:
-        readable = [example for example in labelled.examples if example.row not in seen.unreadable]
-        report, long, note = prompts.look(readable, _second_part(progress, seen.count, len(prompts)))
+        report, long, note = prompts.look(examples, _second_part(progress, seen.count, len(prompts)))
         problems += long
         notes += [note] if note else []
     problems += _leaks(labelled, seen)
@@ -63,24 +65,26 @@ def check(
     return CheckReport(
         source=labelled.source,
         format=labelled.format,
-        rows=len(labelled) - len(seen.unreadable),
+        rows=len(readable),
+        left_out=len({problem.row for problem in labelled.problems} - {None} | seen.unreadable),
         kind=labelled.kind,
         columns=labelled.columns,
         unused=labelled.unused,
         modalities=labelled.modalities,
-        splits=labelled.counts(),
-        labels=_labels(labelled),
+        splits=readable.counts(),
+        labels=_labels(readable),
         classes=labelled.is_classes,
         opened=not quick,
         media=seen.count,
-        having=_having(labelled),
+        broken=seen.broken,
+        having=_having(readable),
         prompts=report,
-        estimate=estimate(labelled) if estimate is not None else {},
+        estimate=estimate(readable) if estimate is not None and examples else {},
         notes=tuple(notes),
         warnings=(
             *_split_warnings(labelled),
             *_group_warnings(labelled),
-            *_imbalance(labelled),
+            *_imbalance(readable),
             *_conflicts(labelled, seen),
         ),
         problems=tuple(problems),
@@ -185,8 +189,8 @@ def _leaks(labelled: LabelledSet, seen: Seen) -> list[Problem]:
             continue
         one, *others = first.values()
         for other in others:
-            what = f"its media and question stand in {one.split} too ({seen.where(one)})."
-            found.append(Problem(other.row, what, f"{seen.where(other)} in {other.split}"))
+            what = f"its media and question stand in {one.split} too ({labelled.where(one)})."
+            found.append(Problem(other.row, what, f"{labelled.where(other)} in {other.split}"))
     return found
 
 
@@ -200,7 +204,7 @@ def _conflicts(labelled: LabelledSet, seen: Seen) -> list[str]:
         for example in group:
             answers = of.setdefault(example.split, {})
             copies += example.answer in answers
-            answers.setdefault(example.answer, seen.where(example))
+            answers.setdefault(example.answer, labelled.where(example))
         for answers in of.values():
             if len(answers) > 1:
                 rows = ", ".join(f"{answer!r} ({where})" for answer, where in list(answers.items())[:3])

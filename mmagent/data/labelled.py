@@ -134,6 +134,10 @@ class LabelledSet:
         name = split_name(split) if split else None
         return tuple(example for example in self.examples if example.split == name)
 
+    def where(self, example: Example) -> str:
+        """Where an example stands, without the name of the set: the one way in which its row is told."""
+        return example.source.removeprefix(f"{self.source}, ")
+
     def counts(self) -> dict[str, int]:
         """Examples per split, the known splits first; "" where the data has none."""
         found = Counter(example.split or "" for example in self.examples)

@@ -29,22 +29,18 @@ Key = tuple[str, Any]
 class Seen:
     """What became of the media.
 
-    count        different media
+    count        different media;  broken  those among them that cannot be read
     problems     what cannot be read, by row
     unreadable   rows that hold something unreadable
     contents     per row what its media hold, the same for the same content; None where nobody looked
     """
 
-    source: str
     count: int = 0
+    broken: int = 0
     problems: list[Problem] = field(default_factory=list)
     unreadable: set[int] = field(default_factory=set)
     contents: dict[int, tuple[str, ...] | None] = field(default_factory=dict)
     _groups: list[list[Example]] | None = None
-
-    def where(self, example: Example) -> str:
-        """Where an example stands, without the name of the set."""
-        return example.source.removeprefix(f"{self.source}, ")
 
     def groups(self, labelled: LabelledSet) -> list[list[Example]]:
         """Examples with the same media and question, where there are several, in the order of the rows."""
@@ -72,7 +68,7 @@ def look(
     path and bytes in memory by their hash. What is found stands in the order of the rows, whichever thread
     was first. Raises UserError where a reader cannot be had.
     """
-    seen = Seen(labelled.source)
+    seen = Seen()
     make = {name: plugins.resolve(plugins.modalities[name].reader) for name in labelled.modalities}
     wanted: dict[Key, object] = {}
     for example in labelled:
@@ -88,9 +84,11 @@ def look(
         known[key] = content
         if progress is not None:
             progress(done, len(wanted))
+    seen.broken = sum(isinstance(content, UserError) for content in known.values())
     for example in labelled:
+        where = labelled.where(example)
         whole = [
-            _of_row(seen, example, modality, known[modality, _place(source)])
+            _of_row(seen, example, where, modality, known[modality, _place(source)])
             for modality, sources in example.media.items()
             for source in sources
         ]
@@ -98,11 +96,13 @@ def look(
     return seen
 
 
-def _of_row(seen: Seen, example: Example, modality: str, content: str | UserError | None) -> str | None:
+def _of_row(
+    seen: Seen, example: Example, where: str, modality: str, content: str | UserError | None
+) -> str | None:
     """A medium's content as a row knows it; what cannot be read becomes the row's problem."""
     if isinstance(content, UserError):
         seen.unreadable.add(example.row)
-        seen.problems.append(Problem(example.row, str(content), seen.where(example)))
+        seen.problems.append(Problem(example.row, str(content), where))
         return None
     return content and f"{modality}:{content}"
 

@@ -16,9 +16,13 @@ SHOWN_TEXT = 40  # characters of a label in a table
 
 @dataclass(frozen=True)
 class ShownPrompt:
-    """A prompt as the core reads it, ``<image: 26 tokens>`` where a prefix stands, and what it should say."""
+    """A prompt as the core reads it, ``<image: 26 tokens>`` where a prefix stands, and what it should say.
+
+    row    its number;  where  the same as problems name it
+    """
 
     row: int
+    where: str
     prompt: str
     answer: str
 
@@ -27,14 +31,17 @@ class ShownPrompt:
 class PromptReport:
     """What the core would read.
 
+    bundle   whose prompts these are: another adapter may make more soft tokens, or fewer
     longest  tokens of the longest prompt with its answer and its end, prefixes included
-    row      whose it is
+    row      whose it is;  where  the same as problems name it
     room     tokens the core reads at most; None: no end
     shown    some examples
     """
 
+    bundle: str
     longest: int
     row: int
+    where: str
     room: int | None
     shown: tuple[ShownPrompt, ...]
 
@@ -43,13 +50,13 @@ class PromptReport:
 class CheckReport:
     """Labelled data, as they were understood, and what is wrong with them.
 
-    rows      that can be learned from
+    rows      that can be learned from: all figures below count these;  left_out  those that cannot
     columns   which column stands for what
     splits    rows per split; "" where the data has none
     labels    rows per answer, per split; the most frequent first
     classes   whether the answers are classes
     opened    whether the media were opened, or only looked for
-    media     how many different ones there are
+    media     how many different ones there are;  broken  those among them that cannot be read
     having    rows that have media of each modality, and "all of them" where there are several
     prompts   None: no agent was given, or it makes no prompt of these media (a note says why)
     estimate  what the trainer says of memory and time
@@ -59,6 +66,7 @@ class CheckReport:
     source: str
     format: str
     rows: int
+    left_out: int
     kind: str
     columns: Mapping[str, str]
     unused: tuple[str, ...]
@@ -68,6 +76,7 @@ class CheckReport:
     classes: bool
     opened: bool
     media: int
+    broken: int
     having: Mapping[str, int]
     prompts: PromptReport | None
     estimate: Mapping[str, Any]
@@ -98,7 +107,9 @@ class CheckReport:
 
     def text(self, *, problems: bool = True) -> str:
         """The report for a terminal, several lines; `problems` may be left for the caller to tell."""
-        parts = [f"{self.source}: {self.format}, {self.rows:,} rows to learn from", self._understood()]
+        left_out = f", {self.left_out:,} left out" if self.left_out else ""
+        parts = [f"{self.source}: {self.format}, {self.rows:,} rows to learn from{left_out}"]
+        parts += [self._understood()]
         parts += [self._counted(), self._looked_at(), self._prompts(), *map(_bullets, self._remarks())]
         if problems and self.problems:
             parts.append(_bullets(("training would refuse this:", told(self.problems, TOLD))))
@@ -131,16 +142,17 @@ class CheckReport:
         found = "opened" if self.opened else "looked for, not opened"
         of = ", ".join(f"{name} {count:,}" for name, count in self.having.items())
         several = f"\n  rows that have {of}" if len(self.having) > 1 else ""
-        return f"  {self.media:,} different media, {found}{several}"
+        broken = f", {self.broken:,} cannot be read" if self.broken else ""
+        return f"  {self.media:,} different media, {found}{broken}{several}"
 
     def _prompts(self) -> str:
         if self.prompts is None:
             return ""
         room = f"of {self.prompts.room:,} " if self.prompts.room is not None else ""
-        longest = f"{self.prompts.longest:,} {room}tokens (row {self.prompts.row})"
-        lines = [f"  longest prompt with its answer: {longest}"]
+        longest = f"{self.prompts.longest:,} {room}tokens ({self.prompts.where})"
+        lines = [f"  longest prompt of {self.prompts.bundle} with its answer: {longest}"]
         for one in self.prompts.shown:
-            lines += ["", f"  row {one.row}, as the core reads it:"]
+            lines += ["", f"  {one.where}, as the core of {self.prompts.bundle} reads it:"]
             lines += [f"    | {line}" for line in one.prompt.split("\n")]
             lines.append(f"    > {one.answer}")
         return "\n".join(lines)

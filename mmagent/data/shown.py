@@ -58,11 +58,13 @@ class Prompts:
         room = self._agent.core.max_positions
         longest = max(range(len(examples)), key=lengths.__getitem__)
         long = [
-            too_long(example.row, length, room, example.source.removeprefix(f"{self._labelled.source}, "))
+            too_long(example.row, length, room, self._labelled.where(example))
             for example, length in zip(examples, lengths, strict=True)
             if room is not None and length > room
         ]
-        return PromptReport(lengths[longest], examples[longest].row, room, shown), long, None
+        whose = examples[longest]
+        where, bundle = self._labelled.where(whose), self._agent.bundle.name
+        return PromptReport(bundle, lengths[longest], whose.row, where, room, shown), long, None
 
     def _shown(self, example: Example) -> ShownPrompt:
         media = self._media(example)
@@ -75,7 +77,8 @@ class Prompts:
         parts = (
             part if isinstance(part, str) else f"<{next(of)}: {len(part)} tokens>" for part in composed.prompt
         )
-        return ShownPrompt(example.row, "".join(parts), composed.write_answer(example.answer))
+        where = self._labelled.where(example)
+        return ShownPrompt(example.row, where, "".join(parts), composed.write_answer(example.answer))
 
     def _length(self, example: Example) -> int:
         """Tokens of an example's prompt, of its answer, and one for its end."""

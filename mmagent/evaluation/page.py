@@ -12,7 +12,7 @@ import json
 import shlex
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +26,7 @@ if TYPE_CHECKING:
 
     from mmagent.evaluation.run import Evaluation
 
-__all__ = [
-    "ANSWERS",
-    "DATA",
-    "PAGE",
-    "as_text",
-    "demand_place",
-    "environment",
-    "flat",
-    "render_page",
-    "write_report",
-]
+__all__ = ["as_text", "demand_place", "render_page", "rendered", "write_folder", "write_report"]
 
 PAGE, DATA, ANSWERS = "report.html", "report.json", "answers.jsonl"
 OURS = {PAGE, DATA, ANSWERS, "scores.png", "reliability.png", "confusion.png", "missing.png"}
@@ -50,17 +40,28 @@ def write_report(evaluation: Evaluation, out_dir: str | Path) -> Path:
 
     An earlier report there is replaced. Raises UserError for a folder that holds anything else.
     """
+    plots = drawn(evaluation.report)
+    page = render_page(evaluation, plots)
+    return write_folder(out_dir, evaluation.report, answers(evaluation), plots, page)
+
+
+def write_folder(
+    out_dir: str | Path,
+    report: Mapping[str, Any],
+    answers: Iterable[Mapping[str, Any]],
+    plots: Sequence[Plot] | None,
+    page: str,
+) -> Path:
+    """Write a report of any kind, as `write_report` does: its numbers, answers, plots and page."""
     target = Path(out_dir)
     demand_place(target)
-    report = evaluation.report
-    plots = drawn(report)
     with staged(target, marker=DATA, replace=True) as staging:
         (staging / DATA).write_text(as_text(report), encoding="utf-8")
-        lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in answers(evaluation))
+        lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in answers)
         (staging / ANSWERS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         for plot in plots or ():
             (staging / f"{plot.name}.png").write_bytes(plot.light)
-        (staging / PAGE).write_text(render_page(evaluation, plots), encoding="utf-8")
+        (staging / PAGE).write_text(page, encoding="utf-8")
     return target / PAGE
 
 
@@ -90,20 +91,33 @@ def demand_place(target: Path) -> None:
 def render_page(evaluation: Evaluation, plots: Sequence[Plot] | None = None) -> str:
     """The page as text; `plots` None: matplotlib is not installed."""
     report = evaluation.report
+    return rendered(
+        "report.html.jinja",
+        report,
+        "{bundle} on {data}",
+        metrics=list(dict.fromkeys(name for system in report["systems"] for name in system["scores"])),
+        plots=None if plots is None else {plot.name: plot for plot in plots},
+        shown=evaluation.shown,
+    )
+
+
+def rendered(template: str, report: Mapping[str, Any], title: str, **more: Any) -> str:
+    """A report through its template; `title` has places for the names of bundle and data."""
     settings = report["settings"]
     data = settings["data"]
     part = f", split {data['split']}" if data["split"] else ""
-    template = environment().get_template("report.html.jinja")
-    return template.render(
-        title=f"{settings['bundle']['name']} on {data['source']}{part}",
-        css=(HERE / "report.css").read_text(encoding="utf-8"),
-        report=report,
-        metrics=list(dict.fromkeys(name for system in report["systems"] for name in system["scores"])),
-        plots=None if plots is None else {plot.name: plot for plot in plots},
-        missing=MISSING,
-        shown=evaluation.shown,
-        settings=list(flat(settings)),
-        written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            title=title.format(bundle=settings["bundle"]["name"], data=f"{data['source']}{part}"),
+            css=(HERE / "report.css").read_text(encoding="utf-8"),
+            report=report,
+            missing=MISSING,
+            settings=list(flat(settings)),
+            written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+            **more,
+        )
     )
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from mmagent.evaluation.metrics import OTHER
+
 __all__ = ["MISSING", "Ink", "Plot", "Report", "axes_of", "drawn", "plotted"]
 
 MISSING = "The plots are left out, because matplotlib is not installed: pip install 'mmagent[train]'."
@@ -56,7 +58,7 @@ def drawn(report: Report) -> list[Plot] | None:
     except ImportError:
         return None
     wanted: list[tuple[str, str, Callable[[Any, Report, Ink], None]]] = [
-        ("scores", f"{report['judge']} of every system, with 95 % intervals", _scores)
+        ("scores", f"How good every system is ({report['judge']}), with 95 % intervals", _scores)
     ]
     if report["reliability"]:
         wanted.append(
@@ -64,7 +66,8 @@ def drawn(report: Report) -> list[Plot] | None:
         )
     confusion = report["confusion"]
     if confusion is not None and len(confusion["rows"]) <= MOST_CLASSES:
-        wanted.append(("confusion", "What was answered (columns) for what was wanted (rows)", _confusion))
+        title = f"What was answered (columns) for what was wanted (rows); {OTHER}: none of the classes"
+        wanted.append(("confusion", title, _confusion))
     if report["missing"]:
         wanted.append(("missing", "What is left when senses are missing at random", _missing))
     return [plotted(name, title, report, draw) for name, title, draw in wanted]

@@ -12,6 +12,8 @@ __all__ = ["FEW", "against_memory", "verdict"]
 
 FEW = 100
 """Below so many rows the report says what it cannot tell apart."""
+TELLING = 6  # rows that must all speak for one side before the randomisation test hears them (2 / 2^6)
+NEAR = 0.05  # an interval that ends below this leaves no difference worth a word
 
 
 def verdict(
@@ -51,11 +53,7 @@ def verdict(
         lines.append("No blind control was run, so it is not known whether the input matters at all.")
     lines += _said_of_controls(runs, {name: against(one) for name, one in runs.items()})
     if len(adapter.rows) < FEW and faced:
-        half = max((rival.difference.high - rival.difference.low) / 2 for rival in faced)
-        lines.append(
-            f"{_rows(len(adapter.rows))} are few: differences of less than about {100 * half:.0f} points "
-            "cannot be told from chance here."
-        )
+        lines.append(_few(len(adapter.rows), faced))
     return lines
 
 
@@ -72,6 +70,7 @@ class _Rival:
     def __init__(self, name: str, result: Result, difference: Difference) -> None:
         self.name, self.difference = name, difference
         self.score = result.accuracy().value()
+        self.same = difference.low == difference.high == 0.0  # right and wrong on the same rows
 
     def short(self) -> str:
         """`+6.2 points (3.1 to 9.4) over X (77.8 %)`."""
@@ -86,7 +85,10 @@ class _Rival:
         }
         p = self.difference.p
         sure = "" if p is None else f", p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
-        of = f"Against {self.name} ({_percent(self.score)}): {_points(self.difference)}"
+        of = f"Against {self.name} ({_percent(self.score)}): "
+        if self.same:
+            return f"{of}no difference in any row."
+        of += _points(self.difference)
         return f"{of}, {said[self.difference.verdict]}{sure}."
 
 
@@ -112,9 +114,10 @@ def _first(
         against = f"{score} against {_percent(hardest.score)} of {hardest.name}"
         if worse:
             return f"{name} loses to {named}: {against}, {_points(hardest.difference)}{basis}"
+        gap = f"a difference of {_points(hardest.difference)} that may be chance"
         return (
-            f"{name} does not beat {named}: {against}, a difference of {_points(hardest.difference)} that "
-            f"may be chance{basis}"
+            f"{name} does not beat {named}: {against}, "
+            f"{'no difference in any row' if hardest.same else gap}{basis}"
         )
     baselines = [rival for rival in faced if rival.name != "its blind control"]
     best = min(baselines, key=lambda rival: rival.difference.value, default=None)
@@ -130,32 +133,69 @@ def _first(
     return f"{name} {claim}: {score}, {_listed(shown)}{basis}"
 
 
+def _few(n: int, faced: Sequence[_Rival]) -> str:
+    """What so few rows cannot tell: half of the widest interval, and what no test of that many rows could."""
+    half = max((rival.difference.high - rival.difference.low) / 2 for rival in faced)
+    least = max(half, TELLING / n)
+    are = "is" if n == 1 else "are"
+    if least > 1.0:
+        return f"{_rows(n)} {are} few: no difference can be told from chance here."
+    return (
+        f"{_rows(n)} {are} few: differences of less than about {100 * least:.0f} points cannot be told from "
+        "chance here."
+    )
+
+
 def _said_of_controls(runs: Mapping[str, Result], differences: Mapping[str, Difference]) -> list[str]:
     lines = []
     if "blind" in runs and differences["blind"].verdict != "better":
-        lines.append("Without its media it answers as well: what it says does not come from what it senses.")
+        ahead = differences["blind"]
+        lines.append(
+            f"{_rows(ahead.n)} are too few to tell whether what it says comes from what it senses: "
+            f"{_points(ahead)} over its blind control."
+            if _open(ahead)
+            else "Without its media it answers as well: what it says does not come from what it senses."
+        )
     if "shuffled" in runs:
         ahead = differences["shuffled"]
-        lines.append(
-            f"With another row's media (shuffled) {_percent(runs['shuffled'].accuracy().value())}, "
-            f"with its own {_points(ahead)} "
-            + (
-                "more: it matters which input it gets."
-                if ahead.verdict == "better"
-                else "more: it hardly matters which input it gets."
-            )
-        )
-    if "oracle" in runs:
-        gap = differences["oracle"]
-        found = f"Told in words (oracle) {_percent(runs['oracle'].accuracy().value())}: "
-        if gap.verdict == "worse":
-            lost = f"{-100 * gap.value:.1f} points ({-100 * gap.high:.1f} to {-100 * gap.low:.1f})"
-            lines.append(found + f"{lost} of what the core could answer are lost on the way in.")
-        elif gap.verdict == "better":
-            lines.append(found + "less than through the sense, so the core does not read the words as meant.")
+        found = f"With another row's media (shuffled) {_percent(runs['shuffled'].accuracy().value())}, "
+        if ahead.verdict == "better":
+            said = "it matters which input it gets."
+        elif ahead.verdict == "worse":
+            said = "another row's serves it better than its own."
+        elif _open(ahead):
+            said = f"{_rows(ahead.n)} are too few to tell whether it matters which input it gets."
         else:
-            lines.append(found + "the sense loses nothing that could be told from chance.")
+            said = "it hardly matters which input it gets."
+        more = " more" if ahead.value >= 0.0 else ""
+        lines.append(f"{found}with its own {_points(ahead)}{more}: {said}")
+    if "oracle" in runs:
+        lines.append(_said_of_oracle(runs["oracle"], differences["oracle"]))
     return lines
+
+
+def _said_of_oracle(oracle: Result, gap: Difference) -> str:
+    """What is lost between the input and the core, where the core could answer at all."""
+    told = oracle.accuracy().value()
+    words = f"Told in words (oracle) {_percent(told)}"
+    found = f"{words}: "
+    value, low, high = (0.0 - 100 * x for x in (gap.value, gap.high, gap.low))
+    lost = f"{value:.1f} points ({low:.1f} to {high:.1f})"
+    if gap.verdict == "worse":
+        return found + f"{lost} of what the core could answer are lost on the way in."
+    if gap.verdict == "better":
+        return found + "less than through the sense, so the core does not read the words as meant."
+    if told < 0.5:
+        fails = "cannot answer this" if told == 0.0 else "mostly fails at this"
+        return found + f"the core {fails} even when told in words, so what the sense loses is not known."
+    if gap.value < 0.0 and gap.low < -NEAR:
+        return f"{words}, {lost} more: {_rows(gap.n)} are too few to tell whether the sense loses anything."
+    return found + "the sense loses nothing that could be told from chance."
+
+
+def _open(ahead: Difference) -> bool:
+    """Whether a difference that may be chance may as well be one worth having: the rows are too few."""
+    return ahead.verdict == "tied" and ahead.value > 0.0 and ahead.high > NEAR
 
 
 def _percent(value: float) -> str:

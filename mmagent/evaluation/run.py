@@ -67,7 +67,7 @@ class Evaluation:
 
     runs      by number of shots, in the order asked for; the first is the one that the verdict is about
     baselines answers of simpler systems to the same rows
-    warnings  what makes the score worth less: the first thing that a report says
+    warnings  what makes the score worth less: what a report says right after the verdict
     notes     what else a reader should know
     settings  everything that the numbers hang on: rows, seeds, hashes, versions
     command   what to type to have the same again; empty where it was called from Python
@@ -96,7 +96,7 @@ class Evaluation:
 
     @property
     def lines(self) -> list[str]:
-        """The verdict, one sentence a line, warnings before it."""
+        """The verdict, one sentence a line: the answer, warnings, and what it rests on."""
         return list(self.report["verdict"])
 
 

@@ -24,9 +24,10 @@ CONFUSED = 20  # pairs of classes that are told one by one
 def summary(evaluation: Evaluation) -> dict[str, Any]:
     """The report as JSON has it. `systems` are the rows of its table, the adapter of the verdict first."""
     main = evaluation.main.adapter
+    answer, *more = _verdict(evaluation)
     return {
         "format": FORMAT,
-        "verdict": [*evaluation.warnings, *_verdict(evaluation)],
+        "verdict": [answer, *evaluation.warnings, *more],
         "warnings": list(evaluation.warnings),
         "notes": list(evaluation.notes),
         "n": len(main.rows),

@@ -27,7 +27,7 @@ from mmagent.training.settings import AUTO, TrainSettings
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Budget", "estimate", "settled"]
+__all__ = ["Budget", "estimate", "optimiser_bytes", "settled"]
 
 STEPS_AN_EPOCH = 4  # an automatic batch leaves at least so many, since a set in one batch hardly learns
 USABLE = 0.8  # of what is free, for an automatic batch
@@ -70,24 +70,25 @@ class Budget:
 
     def line(self, free: int | None) -> str:
         """The estimate in one line."""
+        return f"memory: {self.told(free)}."
+
+    def told(self, free: int | None) -> str:
+        """What takes how much, and what is free, in words."""
         there = f"; {shown(free)} are free" if free is not None else ""
         return (
-            f"memory: {shown(self.core)} core ({self.numbers}), {shown(self.optimiser)} adapter and "
+            f"{shown(self.core)} core ({self.numbers}), {shown(self.optimiser)} adapter and "
             f"optimiser, {shown(self.activations)} activations ({self.rows} rows of up to {self.tokens} "
-            f"tokens), {shown(self.validation)} validation: about {shown(self.more)} more than now{there}."
+            f"tokens), {shown(self.validation)} validation: about {shown(self.more)} more than now{there}"
         )
 
 
 def estimate(task: Task, adapter: nn.Module, settings: TrainSettings, processes: int = 1) -> Budget:
     """What a run with these settings takes on each of its processes. Nothing is changed by it."""
     passes = Passes.of(settings, task.core)
-    trained = sum(p.numel() for p in adapter.parameters() if p.requires_grad)
-    # gradient, two moments, the best weights; and a message of gradients, sent and received
-    optimiser = trained * 4 * (4 + 2 * (processes > 1))
     row, tokens = _row_bytes(task, adapter, passes)
     return Budget(
         core=_bytes_of(task.core.model),
-        optimiser=optimiser,
+        optimiser=optimiser_bytes(adapter, processes),
         row=row,
         fixed=(_largest_layer(task.core.model) if passes.autocast is not None else 0)
         + (HEAP if task.core.device.type == "cpu" else 0),
@@ -96,6 +97,13 @@ def estimate(task: Task, adapter: nn.Module, settings: TrainSettings, processes:
         tokens=tokens,
         numbers=task.core.numbers,
     )
+
+
+def optimiser_bytes(adapter: nn.Module, processes: int = 1) -> int:
+    """What training keeps beside the weights of an adapter, on each process."""
+    trained = sum(p.numel() for p in adapter.parameters() if p.requires_grad)
+    # gradient, two moments, the best weights; and a message of gradients, sent and received
+    return trained * 4 * (4 + 2 * (processes > 1))
 
 
 def rows_of_pass(settings: TrainSettings, processes: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def card_of(name: str, prepared: Prepared, outcome: Outcome, told: Mapping[str, 
             f"- **Fitted again** after that, to all {n_train + n_validation:,} examples: {told['refit']}."
         )
     lines += [
-        f"- **Command**: `{' '.join(map(str, told['command']))}`",
+        f"- **Command**: `{shlex.join(map(str, told['command']))}`",
         "",
         "| step | training loss | validation loss | validation score |",
         "|---|---|---|---|",

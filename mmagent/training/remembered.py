@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,7 @@ def _card(name: str, gathered: Gathered, found: Remembered, told: dict[str, Any]
             f"- **Data**: {len(material.train):,} examples to remember, {len(material.validation):,} to "
             f"judge by ({split}; the rows are in `bundle.json`).",
             *lines,
-            f"- **Command**: `{' '.join(map(str, told['command']))}`",
+            f"- **Command**: `{shlex.join(map(str, told['command']))}`",
             "",
             "- **Licence of the data**: to be filled in.",
             "- **Licence of this bundle**: to be filled in.",

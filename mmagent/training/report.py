@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["report_on"]
 
+BEFORE_REFIT = (
+    "these are the answers of the bundle as it was chosen. After this report its adapter was fitted once "
+    "more, to these rows, too: the bundle may answer otherwise now, and only rows it has never seen measure "
+    "it."
+)
+
 
 def report_on(
     trained: Trained | Remembered,
@@ -23,11 +30,13 @@ def report_on(
     *,
     seed: int = 0,
     command: Sequence[str] = (),
+    before_refit: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Evaluate the bundle that was written on the rows it was chosen by, and write the report to `out`.
 
-    data: as `prepare` was given them. The report says first that the best state was chosen by these rows.
+    data: as `prepare` was given them. The report says at once that the best state was chosen by these rows.
+    before_refit: whether the bundle will be fitted to these rows, too, after its report; a note says so.
     Raises `UserError`.
     """
     from mmagent.agent import Agent
@@ -43,5 +52,7 @@ def report_on(
         command=command,
         progress=progress,
     )
+    if before_refit:
+        evaluation = replace(evaluation, notes=(*evaluation.notes, BEFORE_REFIT))
     write_report(evaluation, out)
     return evaluation

@@ -90,11 +90,10 @@ class TrainSettings:
             "weight_decay": (self.weight_decay >= 0, "0 or more"),
             "clip": (self.clip > 0, "more than 0"),
             "patience": (self.patience >= 0, "0 or more"),
-            "seed": (self.seed >= 0, "0 or more"),
+            "seed": (0 <= self.seed < 1 << 63, "0 or more, and of at most 63 bits"),
             "key_epochs": (self.key_epochs >= 1, "at least 1"),
             "validations": (self.validations >= 1, "at least 1"),
             "modality_dropout": (0 <= self.modality_dropout < 1, "at least 0 and below 1"),
-            "seed": (-(1 << 63) <= self.seed < 1 << 63, "a number of at most 63 bits"),
             "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "validation_share": (0 < self.validation_share < 1, "between 0 and 1"),
         }

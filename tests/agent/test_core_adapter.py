@@ -70,6 +70,15 @@ def test_an_agent_made_of_bundle_and_core_has_the_adapter_too(bent_bundle: Path,
         Agent(Bundle.open(bent_bundle), core, plugins)
 
 
+def test_a_bundle_that_lost_the_entry_of_its_adapter_is_not_asked(bent_bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bent_bundle, tmp_path / "copy"))
+    manifest = json.loads((copy / "bundle.json").read_text())
+    del manifest["core"]["adapter"]
+    (copy / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=f"lists {WEIGHTS}, and no entry of its bundle.json uses it"):
+        Agent.load(copy)
+
+
 def drop(manifest: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
     del tensors[sorted(tensors)[0]]
 

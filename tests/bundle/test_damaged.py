@@ -147,6 +147,24 @@ def test_a_manifest_that_is_wrong(kitchen: Path, change: Any, said: str) -> None
     assert "kitchen" in message
 
 
+@pytest.mark.parametrize(
+    ("change", "idle"),
+    [
+        (lambda m: m["senses"]["image"].pop("adapter"), "image/adapter.safetensors"),
+        (lambda m: m["senses"]["image"].pop("memory"), "image/memory.safetensors"),
+        (lambda m: m["senses"].pop("image"), "image/adapter.safetensors"),
+    ],
+    ids=["adapter", "memory", "sense"],
+)
+@pytest.mark.parametrize("check_content", [True, False])
+def test_weights_that_no_entry_names_are_not_left_out_in_silence(
+    kitchen: Path, change: Any, idle: str, check_content: bool
+) -> None:
+    edit(kitchen, change)
+    with pytest.raises(UserError, match=f"'kitchen' lists {idle}, and no entry of its bundle.json uses it"):
+        Bundle.open(kitchen, check_content=check_content)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "\xff"])
 def test_a_manifest_that_is_no_json_object(kitchen: Path, text: str) -> None:
     (kitchen / "bundle.json").write_bytes(text.encode("latin-1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -39,7 +40,7 @@ def test_a_sound_set(call, here, tiny_bundle):
         "no split",
         "<image: 2 tokens>",
         "> red",
-        "longest prompt",
+        "longest prompt of random with its answer",
     ):
         assert words in done.out
 
@@ -54,6 +55,12 @@ def test_it_says_how_long_training_would_take(call, here, tiny_bundle):
     assert done.code == 0, done.err
     assert "time to encode: about 1 s for 40 media" in done.out
     assert "30 epochs of 32 rows and 20 validations of 8" in done.out
+    assert re.search(r"- memory: \d+ MB core .* about \d+ MB more than now; .*B are free\n", done.out)
+
+
+def test_data_of_which_no_split_can_be_drawn_say_so_instead_of_an_estimate(call, here, tiny_bundle):
+    done = call("data", "check", "rows.jsonl", "--bundle", tiny_bundle)
+    assert "estimate:\n  - none: no validation split can be drawn from rows.jsonl" in done.out
 
 
 def test_as_json(call, here):

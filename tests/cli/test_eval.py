@@ -68,6 +68,7 @@ def test_the_command_of_a_report_gives_the_same_numbers(call, here):
     command = json.loads(first.out)["command"]
     assert command[:2] == ["mmagent", "eval"]
     assert "--json" not in command
+    assert command[command.index("--dtype") + 1] == json.loads(first.out)["settings"]["core"]["dtype"]
     assert call(*command[1:], "--json").out == first.out
 
 
@@ -96,10 +97,12 @@ def test_a_trained_bundle_is_measured_and_knows_its_own_rows(call, here, tiny_bu
     assert trained.code == 0, trained.err
     assert "the report is in mine-report" in trained.err
     report = json.loads((here / "mine-report" / "report.json").read_text())
-    assert "was chosen by 4 of these 4 rows" in report["verdict"][0]
+    assert report["verdict"][0].startswith("The adapter ")
+    assert "was chosen by 4 of these 4 rows" in report["verdict"][1]
     assert [system["name"] for system in report["systems"]][-1] == "blind"
     assert len(report["systems"]) == 6
     assert report["verdict"][0] in trained.out
+    assert not any("fitted once more" in note for note in report["notes"])  # --no-refit
     again = call("eval", *report["command"][2:], "--json")
     assert json.loads(again.out)["systems"] == report["systems"]
     manifest = json.loads((here / "mine" / "bundle.json").read_text())

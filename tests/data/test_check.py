@@ -56,9 +56,22 @@ def test_every_file_is_opened_unless_in_haste(place, rows, read, plugins, lines)
     assert [problem.row for problem in report.problems] == [5, 10]
     assert str(broken) in report.problems[0].what
     assert "is not a picture" in report.problems[1].what
-    assert report.rows == 10
+    assert (report.rows, report.left_out) == (10, 2)
+    assert (report.media, report.broken) == (12, 2)
     assert seen == [(at, 12) for at in range(1, 13)]
     assert check(labelled, plugins, quick=True).clean
+
+
+def test_every_figure_counts_the_rows_to_learn_from(place, rows, lines, read, plugins):
+    (place / rows[4]["image"]).write_bytes(b"no picture")
+    gone = {**rows[0], "image": "gone.png"}
+    report = check(read(lines([*rows, gone])), plugins, estimate=lambda given: {"rows": str(len(given))})
+    assert (report.rows, report.left_out) == (11, 2)
+    assert sum(report.splits.values()) == sum(sum(of.values()) for of in report.labels.values()) == 11
+    assert (report.having, report.estimate) == ({"image": 11}, {"rows": "11"})
+    text = report.text()
+    assert "11 rows to learn from, 2 left out" in text
+    assert "12 different media, opened, 1 cannot be read" in text
 
 
 def test_a_picture_in_two_splits_is_a_leak_whatever_its_format(place, rows, lines, read, plugins):
@@ -175,7 +188,8 @@ def test_prompts_are_the_very_ones_that_are_asked(row, rows, lines, read, plugin
     assert {one.answer for one in report.prompts.shown} == {"a frog"}
     tokens = agent.core.tokens
     assert report.prompts.longest == asked[0].length + len(tokens.follow(" a frog", before=":")) + 1
-    assert "<image: 2 tokens>" in report.text()
+    assert f"line 1, as the core of {agent.bundle.name} reads it:" in report.text()
+    assert f"longest prompt of {agent.bundle.name} with its answer: " in report.text()
 
 
 def test_the_longest_prompt_is_found_and_one_too_long_is_refused(rows, lines, read, plugins, agent):
@@ -187,6 +201,8 @@ def test_the_longest_prompt_is_found_and_one_too_long_is_refused(rows, lines, re
     report = check(read(lines(asked)), plugins, agent=agent)
     assert [problem.row for problem in report.problems] == [4]
     assert "tokens, and the core reads 512." in report.problems[0].what
+    assert report.prompts.where == "line 4"  # as the problem names it
+    assert str(report.problems[0]).startswith("line 4: ")
 
 
 def test_a_bundle_that_makes_no_prefix_shows_no_prompts_and_says_why(

@@ -356,6 +356,8 @@ def test_the_table_is_made_of_the_answers(agent, data):
         "from chance, in the only row.",
         "tiny beats its blind control in every row.",
     ]
+    warned = replace(found, warnings=("it was trained on these.",))
+    assert warned.lines[:2] == [found.lines[0], "it was trained on these."]
 
 
 def test_shots_that_do_not_fit_are_told(tiny_bundle, data):

@@ -116,12 +116,14 @@ def read(folder: Any) -> tuple[Page, dict[str, Any]]:
     return Page(text), json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
-def test_the_verdict_comes_first_and_what_it_is_worth_before_it(evaluation, tmp_path):
+def test_the_verdict_comes_first_and_what_makes_it_worth_less_after_it(evaluation, tmp_path):
     write_report(evaluation, tmp_path / "report")
     shown, report = read(tmp_path / "report")
     assert shown.said("p")[: len(report["verdict"])] == report["verdict"]
-    assert report["verdict"][0] == "it was trained on these."
-    assert report["verdict"][1].startswith("The adapter does not beat majority class and its blind control")
+    assert report["verdict"][0].startswith("The adapter does not beat majority class and its blind control")
+    assert report["verdict"][1] == "it was trained on these."
+    kinds = [given["class"] for tag, given in shown.tags if tag == "p" and "class" in given]
+    assert kinds[:2] == ["verdict", "warning"]
     assert report["verdict"][-1].startswith("The adapter with 4 shots does not beat majority class")
     assert report["verdict"] == evaluation.lines
     assert "Note: a note." in shown.said("p")
@@ -236,6 +238,14 @@ def test_plots_are_pictures_for_light_and_dark(evaluation, tmp_path):
     ]
     assert corner[0] > 200
     assert corner[1] < 60
+
+
+def test_words_that_are_no_common_knowledge_are_explained(evaluation, tmp_path):
+    write_report(evaluation, tmp_path / "report")
+    shown, _ = read(tmp_path / "report")
+    (scores,) = [text for text in shown.said("p") if "95 % intervals. Ahead:" in text]
+    assert all(word in scores for word in ("ECE: how far", "Brier score: their mean", "Perplexity is"))
+    assert any("(other): none of the classes" in text for text in shown.said("figcaption"))
 
 
 def test_without_matplotlib_there_are_tables_and_what_to_install(evaluation, tmp_path, monkeypatch):

@@ -142,6 +142,38 @@ def test_an_adapter_as_good_as_blind_does_not_sense():
     assert "Without its media it answers as well: what it says does not come from what it senses." in lines
 
 
+def test_too_few_rows_do_not_say_that_nothing_is_sensed():
+    """Five right of six against none: far apart, and no more than chance may do (p = 0.06)."""
+    adapter, other = answered("the adapter", [True] * 5 + [False]), answered("other", [False] * 6)
+    lines = verdict(adapter, [], {"blind": other, "shuffled": other})
+    assert any(
+        line.startswith("6 rows are too few to tell whether what it says comes from what it senses: +83.3 ")
+        and line.endswith(") over its blind control.")
+        for line in lines
+    )
+    assert any(
+        line.startswith("With another row's media (shuffled) 0.0 %, with its own +83.3 points (")
+        and line.endswith(" more: 6 rows are too few to tell whether it matters which input it gets.")
+        for line in lines
+    )
+    assert not any("answers as well" in line or "hardly matters" in line for line in lines)
+
+
+def test_a_shuffled_input_that_serves_better_is_said_to():
+    controls = {"shuffled": mostly("shuffled", 0.7, seed=1)}
+    (line,) = [one for one in verdict(mostly("the adapter", 0.3), [], controls) if "(shuffled)" in one]
+    assert "with its own -40.0 points (" in line
+    assert line.endswith("): another row's serves it better than its own.")
+
+
+def test_many_rows_of_the_same_score_say_that_nothing_is_sensed():
+    """One row of a thousand is ahead; the interval leaves nothing worth having."""
+    right = np.arange(1000) < 500
+    blind = answered("blind", np.arange(1000) < 499)
+    lines = verdict(answered("the adapter", right), [], {"blind": blind})
+    assert "Without its media it answers as well: what it says does not come from what it senses." in lines
+
+
 def test_a_number_without_company_proves_nothing():
     lines = verdict(mostly("the adapter", 0.9))
     assert lines == [
@@ -164,6 +196,42 @@ def test_shuffled_and_oracle_are_put_in_words():
 def test_few_rows_are_said_to_be_few():
     lines = verdict(mostly("the adapter", 0.8, n=30), [mostly("majority class", 0.5, n=30, seed=1)])
     assert lines[-1].startswith("30 rows are few: differences of less than about ")
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (48, "48 rows are few: differences of less than about 12 points cannot be told from chance here."),
+        (5, "5 rows are few: no difference can be told from chance here."),
+        (1, "1 row is few: no difference can be told from chance here."),
+    ],
+)
+def test_rows_without_any_difference_do_not_tell_the_smallest_one(n, said):
+    """The interval of rows that are all equal is a point, and the test still needs six that differ."""
+    same = answered("majority class", [True] * n)
+    lines = verdict(answered("the adapter", [True] * n), [same])
+    assert "against 100.0 % of majority class, no difference in any row; 95 %" in lines[0]
+    assert lines[1] == "Against majority class (100.0 %): no difference in any row."
+    assert lines[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("own", "told", "said"),
+    [
+        ([False] * 8, [False] * 8, "0.0 %: the core cannot answer this even when told in words, so what the"),
+        ([True] * 2 + [False] * 6, [True] * 3 + [False] * 5, "37.5 %: the core mostly fails at this even"),
+        (
+            [True] * 5 + [False] * 3,
+            [True] * 8,
+            "8 rows are too few to tell whether the sense loses anything.",
+        ),
+        ([True] * 47 + [False], [True] * 48, "100.0 %, 2.1 points (0.0 to "),
+        ([True] * 8, [True] * 8, "100.0 %: the sense loses nothing that could be told from chance."),
+    ],
+)
+def test_an_oracle_that_fails_says_nothing_of_the_sense(own, told, said):
+    lines = verdict(answered("the adapter", own), [], {"oracle": answered("oracle", told)})
+    assert any(said in line for line in lines), lines
 
 
 def test_other_rows_are_not_compared():

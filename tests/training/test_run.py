@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -53,6 +54,14 @@ def test_it_says_what_trains_and_what_is_frozen(trained: tuple[Path, str]) -> No
     assert "Frozen: the core" in said
     assert "78 examples to learn from, 18 to judge by" in said
     assert "Then fitted to all 96 examples" in said
+
+
+def test_its_report_says_that_the_bundle_was_fitted_once_more_after_it(trained: tuple[Path, str]) -> None:
+    out, _ = trained
+    report = out.with_name("gauges-report")
+    notes = json.loads((report / "report.json").read_text())["notes"]
+    (told,) = [note for note in notes if "fitted once more, to these rows, too" in note]
+    assert f"Note: {told}" in (report / "report.html").read_text()
 
 
 def test_the_bundle_answers_with_its_new_adapter(trained: tuple[Path, str]) -> None:
@@ -105,6 +114,10 @@ def test_killed_in_the_middle_and_resumed_it_gives_the_same_bits(
     assert one.keys() == other.keys()
     assert all((one[name] == other[name]).all() for name in one)
     assert not work.exists()
+    again = json.loads((tmp_path / "gauges-report" / "report.json").read_text())["command"]
+    assert again == ["mmagent", "train", *arguments]  # from the start; the bundle and its card say the same
+    assert json.loads((out / "bundle.json").read_text())["trained"]["command"] == again
+    assert f"`{shlex.join(again)}`" in (out / "README.md").read_text()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])

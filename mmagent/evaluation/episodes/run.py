@@ -72,7 +72,7 @@ class EpisodesEvaluation:
     """What episodes found.
 
     runs      one for each row of the table
-    warnings  what makes the scores worth less: the first thing that a report says
+    warnings  what makes the scores worth less: what a report says right after the verdict
     notes     what else a reader should know, such as settings that were left out
     settings  everything that the numbers hang on;  command  what to type to have them again
     shown     one query with its shots, as a person would look at them
@@ -94,7 +94,7 @@ class EpisodesEvaluation:
 
     @property
     def lines(self) -> list[str]:
-        """The verdict, one sentence a line, warnings before it."""
+        """The verdict, one sentence a line: the answer, warnings, and what it rests on."""
         return list(self.report["verdict"])
 
 

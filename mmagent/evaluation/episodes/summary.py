@@ -26,7 +26,8 @@ def summary(evaluation: EpisodesEvaluation) -> dict[str, Any]:
     asked = evaluation.settings["asked"]
     drawing = {"resamples": asked["resamples"], "seed": asked["seed"]}
     rows = [_row(run, drawing) for run in evaluation.runs]
-    headline = [*evaluation.warnings, *_headline(rows, evaluation.settings["bundle"]["name"])]
+    answer, *more = _headline(rows, evaluation.settings["bundle"]["name"])
+    headline = [answer, *evaluation.warnings, *more]
     return {
         "format": FORMAT,
         "kind": "episodes",
