@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Decoder", "Job", "batches"]
 
 CPU_ROWS = 32  # of a batch on a CPU, whose caches what lies between two layers of more rows leaves
+BROKEN = "\ufffd"  # what bytes decode to that never became a character; nobody wrote it
 SHARED = 8  # requests that share their shots are batched by themselves from this many on
 
 OnText = Callable[[str], None]
@@ -117,7 +118,7 @@ class Decoder:
         confidence = mean_probability(made.logprobs)
         if (scale, bias) != (1.0, 0.0):
             confidence = calibrate(confidence, scale, bias)
-        text = made.text.strip().removesuffix(composed.drop).strip()
+        text = made.text.replace(BROKEN, "").strip().removesuffix(composed.drop).strip()
         return self._answer(composed, text, confidence, len(made.token_ids), made.n_prompt)
 
     def _chosen(self, composed: Composed, scores: Sequence[ChoiceScore]) -> Answer:
@@ -164,6 +165,7 @@ class _Stream:
 
     def __call__(self, row: int, piece: str) -> None:
         """Take a piece of the answer; blanks and the dropped ending wait until more text follows."""
+        piece = piece.replace(BROKEN, "")
         text = self._held + (piece if self._begun else piece.lstrip())
         shown = text.rstrip()
         if self._drop:

@@ -117,7 +117,7 @@ def _sources(media: object) -> dict[str, list[object]]:
     """Media by modality, a single source as a list of one. Raises UserError."""
     if not isinstance(media, Mapping):
         raise UserError(f'media is {media!r:.60}; give sources by modality, such as {{"image": ["a.png"]}}.')
-    return {name: sources_of(value) for name, value in media.items()}
+    return {name: value if _several(value) else sources_of(value) for name, value in media.items()}
 
 
 def in_order(media: Media) -> list[tuple[str, object]]:
@@ -128,15 +128,18 @@ def in_order(media: Media) -> list[tuple[str, object]]:
     return [(name, source) for name in sorted(media) for source in media[name]]
 
 
+def _several(value: object) -> bool:
+    """Whether this is a list or tuple of sources already."""
+    return isinstance(value, list | tuple) and not _are_records(value) and not _is_sampled(value)
+
+
 def sources_of(value: object) -> list[object]:
     """One source or several: a list or tuple is several, anything else is one.
 
     One is also a list of records, ``[{"town": "Oslo", "people": 7}, ...]``, and an array with its rate,
     ``(samples, 16000)``.
     """
-    if not isinstance(value, list | tuple) or _are_records(value) or _is_sampled(value):
-        return [value]
-    return list(value)
+    return list(value) if _several(value) else [value]  # type: ignore[call-overload]
 
 
 def _are_records(values: Sequence[object]) -> bool:

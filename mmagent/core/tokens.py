@@ -110,8 +110,7 @@ class Tokens:
 class TextStream:
     """Turns ids into text as they come; what it released, joined, is the text it returns.
 
-    Held back: bytes of an unfinished character, and an ending that may turn out to be a stop string. Bytes
-    that never become a character are left out: what they decode to is a sign that nobody wrote.
+    Held back: bytes of an unfinished character, and an ending that may turn out to be a stop string.
 
     text: everything released so far.
     stopped: a stop string was met; it and what follows are not in `text`.
@@ -137,7 +136,6 @@ class TextStream:
             self._window = self._window[self._read :]
             self._read = len(self._window)
             self._known = self._decode(self._window)
-            piece = piece.replace(_BROKEN, "")
         self._ends.append(len(self.text) + len(self._held) + len(piece))
         return self._release(piece)
 
@@ -146,7 +144,7 @@ class TextStream:
         if self.stopped:
             return ""
         rest = self._decode(self._window)[len(self._known) :]
-        return self._release(rest.replace(_BROKEN, ""), last=True)
+        return self._release(rest, last=True)
 
     def n_answer_tokens(self) -> int:
         """Ids up to and with the one in which the stop string begins; all of them without a stop."""

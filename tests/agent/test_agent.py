@@ -14,6 +14,7 @@ from vector_shots import near, shot
 
 from mmagent.agent import Agent, Request, Shot
 from mmagent.answer import Answer
+from mmagent.core import Generation
 from mmagent.errors import UserError
 
 Write = Callable[..., Path]
@@ -103,6 +104,20 @@ def test_streamed_text_is_the_answer(agent: Agent, vectors: np.ndarray) -> None:
         said = agent.ask(vector=near(vectors[0]), on_text=pieces.append, max_tokens=12, **options)
         assert "".join(pieces) == said.text
         assert len(pieces) > 1
+
+
+def test_a_broken_character_is_left_out(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that never become a character decode to a sign that nobody wrote; a small core writes some."""
+
+    def generate(prompts: Any, *, on_text: Any, **options: Any) -> list[Generation]:
+        for piece in ("Z\ufffd", "\ufffdur", "ich\ufffd"):
+            if on_text is not None:
+                on_text(0, piece)
+        return [Generation("Z\ufffd\ufffdurich\ufffd", [5, 6, 7], [-0.1] * 3, "eos", 4)]
+
+    monkeypatch.setattr(agent.core, "generate", generate)
+    pieces: list[str] = []
+    assert agent.ask("where?", on_text=pieces.append).text == "".join(pieces) == "Zurich"
 
 
 @pytest.mark.parametrize(

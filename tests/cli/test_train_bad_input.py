@@ -423,9 +423,9 @@ def test_a_resume_computes_in_the_numbers_that_the_run_was_begun_in(call, here, 
 
     choose = loading.choose_dtype
 
-    def other_way(device: Any, requested: Any = None, probe: Any = None) -> Any:
+    def other_way(device: Any, requested: Any = None, **measured: Any) -> Any:
         chosen = "bfloat16" if requested in (None, "auto") else requested
-        return choose(device, chosen, probe)
+        return choose(device, chosen, **measured)
 
     monkeypatch.setattr(loading, "choose_dtype", other_way)
     given = ["train", "--data", "rows.csv", "--bundle", "./random", "--out", "out", *FEW[:-2], "--resume"]

@@ -354,9 +354,11 @@ def test_without_inputs_checks_are_skipped_with_a_reason(
 def test_all_checks_of_the_command_pass_on_a_new_plugin(
     thermal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    np.save(tmp_path / "one.npy", np.random.default_rng(0).normal(size=(9, 7)))
-    (tmp_path / "two.csv").write_text("\n".join(f"{at},{at**2}" for at in range(12)))
-    files = ("--file", str(tmp_path / "one.npy"), "--file", str(tmp_path / "two.csv"))
+    one, two = tmp_path / "one.thermal", tmp_path / "two.thermal"
+    with one.open("wb") as stream:
+        np.save(stream, np.random.default_rng(0).normal(size=(9, 7)))
+    two.write_text("\n".join(f"{at},{at**2}" for at in range(12)))
+    files = ("--file", str(one), "--file", str(two))
     assert main(["plugins", "check", "thermal", *files]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "thermal: 17 passed, 0 failed, 3 skipped"

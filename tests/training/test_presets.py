@@ -49,7 +49,7 @@ def test_a_batch_size_may_be_a_word(tmp_path) -> None:
         ("keep = 1", "keep is 1; it must be true or false."),
         ("adapter = 3", "adapter is 3; it must be text."),
         ('batch_size = "x"', "batch_size is 'x'; it must be a whole number or auto."),
-        ("seed = -1", "seed is -1; it must be 0 or more."),
+        ("seed = -1", "seed is -1; it must be 0 or more, and of at most 63 bits."),
     ],
 )
 def test_a_setting_that_is_none_says_what_it_must_be(tmp_path, line: str, said: str) -> None:
