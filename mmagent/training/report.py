@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["report_on"]
 
 BEFORE_REFIT = (
-    "these are the answers of the bundle as it was chosen. After this report its adapter was fitted once "
-    "more, to these rows, too: the bundle may answer otherwise now, and only rows it has never seen measure "
-    "it."
+    "these are the answers of the bundle as it was chosen. Its adapter has since been fitted once more, to "
+    "these rows, too: the bundle that was written may answer otherwise, and only rows it has never seen "
+    "measure it."
 )
 
 
@@ -33,10 +33,11 @@ def report_on(
     before_refit: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
-    """Evaluate the bundle that was written on the rows it was chosen by, and write the report to `out`.
+    """Evaluate the bundle on the rows it was chosen by, and write the report to `out`.
 
     data: as `prepare` was given them. The report says at once that the best state was chosen by these rows.
-    before_refit: whether the bundle will be fitted to these rows, too, after its report; a note says so.
+    before_refit: whether `trained` is what was chosen, and what was written is fitted to these rows, too; a
+    note says so.
     Raises `UserError`.
     """
     from mmagent.agent import Agent
