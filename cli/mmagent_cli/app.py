@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import os
@@ -56,6 +57,7 @@ def app() -> None:
         from mmagent.training.processes import leave
 
         leave(code)
+    gc.freeze()  # the process ends: nothing that is left is worth looking through
     sys.exit(code)
 
 
