@@ -69,6 +69,9 @@ class Decoder:
             if on_text is not None or len(together) < 2:
                 yield from (self.answer(one, options, on_text) for one in together)
                 continue
+            first = [job.composed for job in together[0]]
+            if any(one.n_shots for one in first):
+                self._core.read_beginning([one.prompt for one in first], self._cache)
             with Workers(self._core.device, len(together)) as workers, self._cache.keeping_layouts():
                 yield from workers.map(lambda one: self.answer(one, options, None), together)
 
@@ -211,7 +214,9 @@ def _even(jobs: list[Job], most: int) -> Iterator[list[Job]]:
 
 
 def _independent(found: Sequence[list[Job]]) -> Iterator[list[list[Job]]]:
-    """Batches in their order, those together that have no shots, or shots that an earlier batch has read."""
+    """Batches in their order, those together of which none needs what another one is about to read: without
+    shots, with shots that an earlier batch has read, or with those of the first one, which are read before.
+    """
     known: set[int] = set()
     together: list[list[Job]] = []
     for batch in found:
@@ -219,8 +224,10 @@ def _independent(found: Sequence[list[Job]]) -> Iterator[list[list[Job]]]:
         if not shots <= known:
             if together:
                 yield together
-            yield [batch]
-            together = []
+            together = [batch]
+            if len(shots) > 1:
+                yield together
+                together = []
             known |= shots
         else:
             together.append(batch)

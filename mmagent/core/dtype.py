@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import torch
 
+from mmagent.dense import linear
 from mmagent.errors import UserError, did_you_mean
 
 __all__ = ["Probe", "choose_device", "choose_dtype", "probe_matmul"]
@@ -131,16 +132,16 @@ Work = Callable[[], torch.Tensor]
 
 def _product(make: Callable[..., torch.Tensor]) -> Work:
     left, right = make(_ROWS, _WIDTH), make(_WIDTH, _WIDTH)
-    return lambda: left @ right
+    return lambda: linear(left, right)
 
 
 def _layer(make: Callable[..., torch.Tensor], width: int) -> Work:
-    rows, up, down = make(_PROMPT, width), make(width, 4 * width), make(4 * width, width)
+    rows, up, down = make(_PROMPT, width), make(4 * width, width), make(width, 4 * width)
 
     def run() -> torch.Tensor:
-        out = (rows @ up) @ down
+        out = linear(linear(rows, up), down)
         for _ in range(_ANSWER):
-            out = (rows[:1] @ up) @ down
+            out = linear(linear(rows[:1], up), down)
         return out
 
     return run

@@ -21,15 +21,17 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from mmagent.core import decode, quantised, score
-from mmagent.core.assemble import Inputs, Row, assemble
+from mmagent.core.assemble import Inputs, Row, assemble, read
 from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
 from mmagent.core.forward import Forward
 from mmagent.core.own import OwnTensors
 from mmagent.core.positions import max_positions
+from mmagent.core.prefill import read_beginning
 from mmagent.core.prompt import Prompt
 from mmagent.core.room import demand_room
 from mmagent.core.tokens import Tokens, load_tokenizer
+from mmagent.dense import quicken
 from mmagent.errors import MMAgentError, UserError
 from mmagent.hub import local_only as only_here
 from mmagent.hub import quiet
@@ -74,6 +76,7 @@ class Core:
         self.vocab_size, self.d_core = (int(n) for n in self.embed.weight.shape)
         self.max_positions = _max_positions(model.config)
         self.eos = _eos(model, tokenizer)
+        quicken(model)
         self.forward = Forward(model)
         self.adapter: nn.Module | None = None
         self._own = OwnTensors(model)
@@ -180,6 +183,13 @@ class Core:
             mixers=mixers,
             cache=cache,
         )
+
+    def read_beginning(self, prompts: Sequence[Prompt | str | Row], cache: PrefixCache) -> None:
+        """Read what all prompts begin with into the cache, where it is long enough to be worth it.
+
+        Calls of `generate` and `score` in several threads then find it there.
+        """
+        read_beginning(self, [read(self, prompt) for prompt in prompts], cache)
 
     def score(
         self,

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
-from mmagent.core.assemble import Inputs, Key
+from mmagent.core.assemble import Inputs, Key, Row, pack
 from mmagent.core.cache import Match, PrefixCache, shared_length
 from mmagent.core.forward import KV, kv_of, new_past
 from mmagent.core.lastblock import wanting
@@ -23,12 +24,22 @@ from mmagent.core.lastblock import wanting
 if TYPE_CHECKING:
     from mmagent.core.loading import Core
 
-__all__ = ["Read", "prefill"]
+__all__ = ["Read", "prefill", "read_beginning"]
 
 MIN_SHARED = 16
 """Shortest common beginning that is worth a forward pass of its own ..."""
 MIN_SAVED = 256
 """... and the fewest tokens that it must save over the batch."""
+
+
+def read_beginning(core: Core, rows: Sequence[Row], cache: PrefixCache) -> None:
+    """Have the cache know what all rows begin with, where that is worth it: batches of them may then go at
+    once, and none waits for another one to read it.
+    """
+    shared = _worth([row.keys for row in rows]) if core.forward.keeps_kv else 0
+    if shared:
+        with torch.inference_mode():
+            _read_shared(core, pack(core, rows[:1]), shared, cache)
 
 
 @dataclass
@@ -62,14 +73,14 @@ def prefill(core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserv
     if cache is not None:
         reused = sum(max(0, begin - start) for start in starts)
         cache.count(reused, sum(width - max(begin, start) for start in starts))
-        if 2 * _worth(inputs) < width:  # else what others will ask for was kept when the beginning was read
+        if 2 * _worth(inputs.keys) < width:  # else what others will ask for was kept when the beginning was read
             _store(core, cache, inputs.keys, kv_of(past), starts)
     return Read(logits, past, inputs)
 
 
 def _known(core: Core, inputs: Inputs, cache: PrefixCache | None) -> list[Match]:
     """For each row the longest beginning whose states are known; the shared one is read first if worth it."""
-    shared = _worth(inputs)
+    shared = _worth(inputs.keys)
     if cache is None:
         if not shared:
             return [Match(0, [])] * len(inputs.keys)
@@ -79,10 +90,10 @@ def _known(core: Core, inputs: Inputs, cache: PrefixCache | None) -> list[Match]
     return [cache.match(core.owner, keys) for keys in inputs.keys]
 
 
-def _worth(inputs: Inputs) -> int:
+def _worth(rows: Sequence[list[Key]]) -> int:
     """Length of the beginning that all rows share, where reading it apart saves enough; else 0."""
-    n_rows = len(inputs.keys)
-    shared = min(shared_length(inputs.keys), min(inputs.lengths) - 1) if n_rows > 1 else 0
+    n_rows = len(rows)
+    shared = min(shared_length(rows), min(map(len, rows)) - 1) if n_rows > 1 else 0
     return shared if shared >= MIN_SHARED and shared * (n_rows - 1) >= MIN_SAVED else 0
 
 

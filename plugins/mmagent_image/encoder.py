@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModel
 
 from mmagent.checkpoint import demand_weights, digest_config, digest_tensors, loading_errors
+from mmagent.dense import quicken
 from mmagent.errors import UserError
 from mmagent.features import joined, stacked
 from mmagent.hub import local_only, quiet
@@ -59,6 +60,7 @@ class ImageEncoder:
         # Convolutions are about a quarter faster where a pixel's channels lie together.
         encoder = cls(model.to(device, memory_format=torch.channels_last), processor)
         encoder.fold()
+        quicken(encoder.model)
         return encoder
 
     @cached_property
