@@ -103,7 +103,7 @@ def no_reuse() -> Iterator[None]:
     from mmagent.core import prefill
     from mmagent.core.cache import Match
 
-    def nothing_known(core: object, inputs: Inputs, cache: object) -> list[Match]:
+    def nothing_known(core: object, inputs: Inputs, cache: object, shared: int) -> list[Match]:
         return [Match(0, [])] * len(inputs.keys)
 
     with mock.patch.multiple(prefill, _known=nothing_known, _store=lambda *arguments: None):

@@ -1,10 +1,10 @@
 """Dense layers of frozen networks on a CPU, by the faster of two libraries that torch has for them.
 
 torch multiplies float32 matrices through MKL, which on processors of other makers than its own leaves their
-widest vectors unused; convolutions and smaller dtypes go through oneDNN, which does not. Products of more
-than a few rows are more than twice as fast there on such a machine, and equal up to rounding. Which one is
-faster is timed for some milliseconds, once per process; MKL is left only where the gain is beyond doubt, so that
-the same machine always multiplies in the same way.
+widest vectors unused; convolutions and smaller dtypes go through oneDNN, which does not. Where many rows are
+read at once and no gradient is wanted, products are about twice as fast there on such a machine, and equal
+up to rounding. Which one is faster is timed for some milliseconds, once per process; MKL is left only where
+the gain is beyond doubt, so that the same machine always multiplies in the same way.
 """
 
 from __future__ import annotations
@@ -13,31 +13,30 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 __all__ = ["Dense", "as_torch_does", "linear", "onednn_gain", "quicken"]
 
-FEWEST = 16
-"""Rows from which oneDNN is asked; of fewer, products wait for memory, and what is around them counts."""
+BLOCK = 256
+"""Rows that oneDNN is given at once. It writes a program for every number of rows that it meets, and keeps a
+megabyte for it; so this is all that it meets. What is left over, and products of fewer rows, are MKL's."""
 
 WORTH = 1.5
-"""oneDNN is asked from this speed-up on. It is about 2.2 where MKL is not made for the processor, and
-about 1 where it is."""
+"""oneDNN is asked from this speed-up on. It is about 2 where MKL is not made for the processor, and about 1
+where it is."""
 
-_ROWS, _IN, _OUT, _RUNS = 128, 256, 512, 10  # 34 MFLOP a run: a third of a millisecond
+_IN, _OUT, _RUNS = 256, 512, 6  # 67 MFLOP a run: a quarter to two thirds of a millisecond
 
 
 class Dense(nn.Linear):
-    """A frozen `nn.Linear` whose products `linear` makes; a trained one, or of another dtype, is torch's."""
+    """A frozen `nn.Linear` whose products are made by `linear`, where no gradient is wanted of them."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., d_in) to (..., d_out)."""
-        if self.weight.requires_grad or torch.is_autocast_enabled(input.device.type):
+        if torch.is_grad_enabled() or torch.is_autocast_enabled(input.device.type):
             return super().forward(input)
         return linear(input, self.weight, self.bias)
 
@@ -54,16 +53,16 @@ def quicken(model: nn.Module) -> None:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight.T + bias, as `torch.nn.functional.linear`: (..., n), (m, n) and (m,) to (..., m).
-
-    A gradient goes to x alone.
-    """
+    """x @ weight.T + bias: (..., n), (m, n) and (m,) to (..., m). Knows no gradient."""
     if not _is_for_onednn(x, weight):
         return F.linear(x, weight, bias)
-    if torch.is_grad_enabled() and x.requires_grad:
-        made: Tensor = _Product.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return made
-    return _onednn(x, weight, bias)
+    rows = x.reshape(-1, x.shape[-1])
+    made, whole = rows.new_empty(len(rows), len(weight)), len(rows) // BLOCK * BLOCK
+    for start in range(0, whole, BLOCK):
+        made[start : start + BLOCK] = _onednn(rows[start : start + BLOCK], weight, bias)
+    if whole < len(rows):
+        made[whole:] = F.linear(rows[whole:], weight, bias)
+    return made.view(*x.shape[:-1], -1)
 
 
 @contextmanager
@@ -81,7 +80,7 @@ _asked: list[None] = []  # one for each block of `as_torch_does` that is open
 
 @functools.cache
 def onednn_gain() -> float:
-    """How many times as fast oneDNN multiplies (128, 256) by (256, 512) in float32; 0 where it cannot.
+    """How many times as fast oneDNN multiplies (256, 256) by (256, 512) in float32; 0 where it cannot.
 
     The best of some runs in turns, in one thread, so that a busy machine delays both alike.
     """
@@ -89,7 +88,7 @@ def onednn_gain() -> float:
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            x, weight = torch.ones(_ROWS, _IN), torch.ones(_OUT, _IN)
+            x, weight = torch.ones(BLOCK, _IN), torch.ones(_OUT, _IN)
             if not bool((_onednn(x, weight, None) == _IN).all()):
                 return 0.0
             runs = [(_seconds(F.linear, x, weight), _seconds(_onednn, x, weight)) for _ in range(_RUNS)]
@@ -105,14 +104,14 @@ def _is_for_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         x.dtype is weight.dtype is torch.float32
         and x.device.type == weight.device.type == "cpu"
-        and x.numel() >= FEWEST * x.shape[-1]
+        and x.numel() >= BLOCK * x.shape[-1]
         and not _asked
         and onednn_gain() >= WORTH
     )
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The product as torch's compiler has it made: this operator knows no gradient."""
+    """The product as torch's compiler has it made; this operator knows no gradient."""
     product: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise
     return product(x, weight, bias, "none", [], "")
 
@@ -121,18 +120,3 @@ def _seconds(product: Callable[..., Tensor], x: Tensor, weight: Tensor) -> float
     start = time.perf_counter()
     product(x, weight, None)
     return time.perf_counter() - start
-
-
-class _Product(torch.autograd.Function):
-    """x @ weight.T + bias with a gradient for x: that of y, times weight."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(weight)
-        return _onednn(x, weight, bias)
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (weight,) = ctx.saved_tensors
-        return _onednn(grad.contiguous(), weight.t(), None), None, None

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from threading import Lock, get_ident
 
+import torch
+
 from mmagent.core.assemble import Key
 from mmagent.core.forward import KV
 
@@ -80,6 +82,15 @@ class Match:
                 runs.append((kv, min(n, left)))
             left -= n
         return Match(min(length, self.length), runs)
+
+    def states(self) -> KV:
+        """Keys and values (H, length, D) per layer; a copy only where they lie in several runs."""
+        layers = zip(*([(k[:, :n], v[:, :n]) for k, v in kv] for kv, n in self.runs), strict=True)
+        return [
+            layer[0] if len(layer) == 1 else (torch.cat(keys, 1), torch.cat(values, 1))
+            for layer in layers
+            for keys, values in [zip(*layer, strict=True)]
+        ]
 
     def is_same(self, other: Match) -> bool:
         """Whether both are of the very same states."""

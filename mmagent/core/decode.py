@@ -139,7 +139,7 @@ def generate(
     tokenised = [read(core, prompt) for prompt in prompts]
     check_room(core, tokenised, max_tokens)
     rows = _rows(core, [len(row) for row in tokenised], stop, mixers, how.seed)
-    state = prefill(core, pack(core, tokenised), cache, reserve=max_tokens)
+    state = prefill(core, pack(core, tokenised), cache, reserve=max_tokens, share=True)
     batch = _Batch(core, state, max_tokens)
     active = rows
     for step in range(max_tokens):
@@ -167,7 +167,7 @@ class _Batch:
         self._embeds = None if core.forward.keeps_state else state.inputs.embeds
         inputs = state.inputs
         self._padded = inputs.padded
-        self._width = inputs.embeds.shape[1]
+        self._width = inputs.attention_mask.shape[1]
         self._mask = torch.nn.functional.pad(inputs.attention_mask, (0, max_tokens), value=1)
         self._next = inputs.position_ids[:, -1:] + 1  # (B, 1)
         self._all_positions = inputs.position_ids

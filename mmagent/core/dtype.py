@@ -16,7 +16,6 @@ from collections.abc import Callable
 
 import torch
 
-from mmagent.dense import linear
 from mmagent.errors import UserError, did_you_mean
 
 __all__ = ["Probe", "choose_device", "choose_dtype", "probe_matmul"]
@@ -132,16 +131,16 @@ Work = Callable[[], torch.Tensor]
 
 def _product(make: Callable[..., torch.Tensor]) -> Work:
     left, right = make(_ROWS, _WIDTH), make(_WIDTH, _WIDTH)
-    return lambda: linear(left, right)
+    return lambda: left @ right
 
 
 def _layer(make: Callable[..., torch.Tensor], width: int) -> Work:
-    rows, up, down = make(_PROMPT, width), make(4 * width, width), make(width, 4 * width)
+    rows, up, down = make(_PROMPT, width), make(width, 4 * width), make(4 * width, width)
 
     def run() -> torch.Tensor:
-        out = linear(linear(rows, up), down)
+        out = (rows @ up) @ down
         for _ in range(_ANSWER):
-            out = linear(linear(rows[:1], up), down)
+            out = (rows[:1] @ up) @ down
         return out
 
     return run

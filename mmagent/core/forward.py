@@ -99,6 +99,11 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self._reserve = reserve
         self._buffers: tuple[Tensor, Tensor] | None = None
 
+    @property
+    def held(self) -> int:
+        """Positions whose keys and values are in the buffers."""
+        return 0 if self._buffers is None else int(self.keys.shape[2])
+
     @classmethod
     def holding(cls, keys: Tensor, values: Tensor, length: int, reserve: int) -> GrowingLayer:
         """A layer whose buffers are these, filled up to `length`; what is behind is written over."""
@@ -114,7 +119,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Append (B, H, Q, D); return everything held, as views."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        start = self.get_seq_length()
+        start = self.held
         end = start + key_states.shape[-2]
         if self._buffers is None or end > self._buffers[0].shape[-2]:
             self._buffers = (
@@ -132,7 +137,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Keep these rows of the batch."""
         if self._buffers is not None:
             keys, values = (buffer.index_select(0, indices) for buffer in self._buffers)
-            length = self.get_seq_length()
+            length = self.held
             self._buffers = keys, values
             self.keys, self.values = keys[:, :, :length], values[:, :, :length]
 

@@ -48,6 +48,7 @@ class Core:
     device, dtype: where and in which numbers it computes; dtype_reason says why in one line.
     load_in: "8bit" or "4bit" where its matrices are quantised, else None. sharded: whether each process of a
         run holds a part of it, so that all make every pass together.
+    shares_beginnings: whether its attention takes a beginning that rows share (`can_share`); None: not tried.
     d_core: width of the input embeddings, which soft tokens must have.
     max_positions: how many tokens it reads, or None where its positions have no end.
     eos: ids that end an answer.
@@ -73,6 +74,7 @@ class Core:
         self.dtype_reason = dtype_reason
         self.load_in = load_in
         self.sharded = False
+        self.shares_beginnings: bool | None = None
         self.vocab_size, self.d_core = (int(n) for n in self.embed.weight.shape)
         self.max_positions = _max_positions(model.config)
         self.eos = _eos(model, tokenizer)

@@ -20,6 +20,7 @@ from mmagent.core.assemble import Inputs, Key, Row, pack
 from mmagent.core.cache import Match, PrefixCache, shared_length
 from mmagent.core.forward import KV, kv_of, new_past
 from mmagent.core.lastblock import wanting
+from mmagent.core.shared import can_share, shared_past
 
 if TYPE_CHECKING:
     from mmagent.core.loading import Core
@@ -38,6 +39,7 @@ def read_beginning(core: Core, rows: Sequence[Row], cache: PrefixCache) -> None:
     """
     shared = _worth([row.keys for row in rows]) if core.forward.keeps_kv else 0
     if shared:
+        can_share(core)  # tried before several threads ask
         with torch.inference_mode():
             _read_shared(core, pack(core, rows[:1]), shared, cache)
 
@@ -51,12 +53,23 @@ class Read:
     inputs: Inputs
 
 
-def prefill(core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserve: int = 0) -> Read:
-    """Read a batch, reusing what can be; `reserve` is how many tokens will follow. Runs without gradients."""
+def prefill(
+    core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserve: int = 0, share: bool = False
+) -> Read:
+    """Read a batch, reusing what can be; `reserve` is how many tokens will follow. Runs without gradients.
+
+    share: whether what all rows begin with may be kept once for all of them (`mmagent.core.shared`). Then the
+    `inputs` of what is returned are those that were read, and their mask covers the shared columns, too.
+    """
     if not core.forward.keeps_kv:
         logits, past = _run(core, inputs, 0, None)
         return Read(logits, past, inputs)
-    matches = _known(core, inputs, cache)
+    worth = _worth(inputs.keys)
+    matches = _known(core, inputs, cache, worth)
+    if share and 2 * worth >= inputs.embeds.shape[1] and can_share(core):
+        begun = [match.first(worth) for match in matches]
+        if begun[0].length == worth and all(one.is_same(begun[0]) for one in begun):
+            return _run_shared(core, inputs, begun[0], cache, reserve)
     width = inputs.embeds.shape[1]
     starts = [width - length for length in inputs.lengths]
     known = min(start + match.length for start, match in zip(starts, matches, strict=True))
@@ -73,14 +86,13 @@ def prefill(core: Core, inputs: Inputs, cache: PrefixCache | None = None, reserv
     if cache is not None:
         reused = sum(max(0, begin - start) for start in starts)
         cache.count(reused, sum(width - max(begin, start) for start in starts))
-        if 2 * _worth(inputs.keys) < width:  # else what others will ask for was kept when the beginning was read
+        if 2 * worth < width:  # else what others will ask for was kept when the beginning was read
             _store(core, cache, inputs.keys, kv_of(past), starts)
     return Read(logits, past, inputs)
 
 
-def _known(core: Core, inputs: Inputs, cache: PrefixCache | None) -> list[Match]:
-    """For each row the longest beginning whose states are known; the shared one is read first if worth it."""
-    shared = _worth(inputs.keys)
+def _known(core: Core, inputs: Inputs, cache: PrefixCache | None, shared: int) -> list[Match]:
+    """For each row the longest beginning whose states are known; the shared one is read first, if any."""
     if cache is None:
         if not shared:
             return [Match(0, [])] * len(inputs.keys)
@@ -123,6 +135,22 @@ def _run(core: Core, inputs: Inputs, begin: int, past: Any) -> tuple[Tensor, Any
             last=1,
         )
     return logits[:, -1], past
+
+
+def _run_shared(
+    core: Core, inputs: Inputs, begun: Match, cache: PrefixCache | None, reserve: int
+) -> Read:
+    """Run what each row has of its own, padded on the left behind what all have."""
+    own = [length - begun.length for length in inputs.lengths]
+    width = max(own)
+    there = torch.arange(width)[None] >= width - torch.tensor(own)[:, None]  # (B, width)
+    mask = inputs.attention_mask[:, -width:] * there.to(inputs.attention_mask)
+    mask = torch.nn.functional.pad(mask, (begun.length, 0), value=1)
+    seen = Inputs(inputs.embeds[:, -width:], mask, inputs.position_ids[:, -width:], inputs.keys)
+    logits, past = _run(core, seen, 0, shared_past(begun.states(), width + reserve))
+    if cache is not None:
+        cache.count(begun.length * len(own), width * len(own))
+    return Read(logits, past, seen)
 
 
 def _store(core: Core, cache: PrefixCache, keys: Sequence[list[Key]], kv: KV, starts: Sequence[int]) -> None:
