@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Decoder", "Job", "batches"]
 
 CPU_ROWS = 32  # of a batch on a CPU, whose caches what lies between two layers of more rows leaves
+CPU_TOKENS = 4096  # of a batch on a CPU that reads its shots, for the same reason
 BROKEN = "\ufffd"  # what bytes decode to that never became a character; nobody wrote it
 SHARED = 8  # requests that share their shots are batched by themselves from this many on
 
@@ -65,7 +66,8 @@ class Decoder:
         from mmagent.workers import Workers
 
         rows = min(batch_size, CPU_ROWS) if self._core.device.type == "cpu" else batch_size
-        for together in _independent(list(batches(jobs, rows))):
+        tokens = CPU_TOKENS if self._core.device.type == "cpu" else None
+        for together in _independent(list(batches(jobs, rows, tokens))):
             if on_text is not None or len(together) < 2:
                 yield from (self.answer(one, options, on_text) for one in together)
                 continue
@@ -179,11 +181,11 @@ class _Stream:
             self._on_text(shown)
 
 
-def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
+def batches(jobs: Sequence[Job], batch_size: int, most_tokens: int | None = None) -> Iterator[list[Job]]:
     """Cut jobs into batches of one kind and like length; jobs that share shots stay together.
 
     Where only a few share theirs, they take turns: the first of each come first, batched with one another,
-    and what they read of their shots serves the rest.
+    and what they read of their shots serves the rest. most_tokens: of a batch of such first ones.
     """
     members: dict[int, int] = {}
     turns: dict[int, int] = {}
@@ -202,7 +204,14 @@ def batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
     for group in groups.values():
         few = kind(group[0])[-1] == 0
         group.sort(key=lambda job: (few and turns.get(job.index, 0), job.composed.length, job.index))
-        yield from _even(group, batch_size)
+        first = [job for job in group if few and most_tokens and turns.get(job.index) == 0]
+        if first:
+            assert most_tokens is not None
+            fit = most_tokens // max(job.composed.length for job in first)
+            yield from _even(first, max(1, min(fit, batch_size)))
+        rest = [job for job in group if not first or turns.get(job.index) != 0]
+        if rest:
+            yield from _even(rest, batch_size)
 
 
 def _even(jobs: list[Job], most: int) -> Iterator[list[Job]]:
@@ -215,22 +224,22 @@ def _even(jobs: list[Job], most: int) -> Iterator[list[Job]]:
 
 def _independent(found: Sequence[list[Job]]) -> Iterator[list[list[Job]]]:
     """Batches in their order, those together of which none needs what another one is about to read: without
-    shots, with shots that an earlier batch has read, or with those of the first one, which are read before.
+    shots, with shots that nobody else has, with shots that an earlier batch has read, or with those that all
+    rows of the first one have, which are read before.
     """
     known: set[int] = set()
+    reading: set[int] = set()  # by those that are together
     together: list[list[Job]] = []
     for batch in found:
         shots = {id(job.composed.shot_set) for job in batch if job.composed.n_shots}
-        if not shots <= known:
-            if together:
-                yield together
-            together = [batch]
-            if len(shots) > 1:
-                yield together
-                together = []
+        leads = len(shots) == 1 and len(batch) > 1 and not shots <= known
+        if together and (leads or shots & reading):
+            yield together
+            known, reading, together = known | reading, set(), []
+        together.append(batch)
+        if leads and not shots <= known:
             known |= shots
-        else:
-            together.append(batch)
+        reading |= shots - known
     if together:
         yield together
 

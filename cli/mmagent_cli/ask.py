@@ -103,8 +103,11 @@ def _wake(options: AskOptions, state: State) -> Agent:
             plugins=state.plugins,
         )
     if state.debug:
+        from mmagent.dense import products
+
         core = agent.core
         failure.say(f"bundle {agent.bundle.name} on {core.device} in {core.dtype}: {core.dtype_reason}")
+        failure.say(products())
     return agent
 
 

@@ -102,7 +102,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     @property
     def held(self) -> int:
         """Positions whose keys and values are in the buffers."""
-        return 0 if self._buffers is None else int(self.keys.shape[2])
+        return 0 if self._buffers is None or self.keys is None else int(self.keys.shape[2])
 
     @classmethod
     def holding(cls, keys: Tensor, values: Tensor, length: int, reserve: int) -> GrowingLayer:

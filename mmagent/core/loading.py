@@ -7,24 +7,22 @@ to it. An adapter may be built into it (`bend`): its tensors are its own, the co
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from mmagent.core import decode, quantised, score
 from mmagent.core.assemble import Inputs, Row, assemble, read
 from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
 from mmagent.core.forward import Forward
+from mmagent.core.location import checked_location, demand_causal, demand_exact, explained, one_line
 from mmagent.core.own import OwnTensors
 from mmagent.core.positions import max_positions
 from mmagent.core.prefill import read_beginning
@@ -109,13 +107,13 @@ class Core:
         safetensors, its tensors do not fit its config exactly, or it brings code of its own that was not
         trusted.
         """
-        where = _checked_location(location)
+        where = checked_location(location)
         on = choose_device(device)
         here = local_only or only_here(where)
         options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": here}
-        with quiet(), _explained(where, here):
+        with quiet(), explained(where, here):
             config = AutoConfig.from_pretrained(where, **options)
-            _demand_causal(where, config)
+            demand_causal(where, config)
             chosen, reason = choose_dtype(on, dtype, width=_width(config))
             packed = quantised.options(load_in, on, chosen)
             demand_room(where, on, chosen, load_in)
@@ -131,7 +129,7 @@ class Core:
                 **packed,
             )
         model, report = loaded
-        _demand_exact(where, report)
+        demand_exact(where, report)
         if getattr(model.config, "is_encoder_decoder", False):
             raise UserError(
                 f"{where} is an encoder-decoder; a core is a causal (decoder-only) language model."
@@ -228,7 +226,7 @@ class Core:
             )
         except Exception as error:
             raise MMAgentError(
-                f"the core's chat template fails on a single user turn: {_line(error)}"
+                f"the core's chat template fails on a single user turn: {one_line(error)}"
             ) from error
         first = self.tokenizer.decode(list(self.tokens.bos))
         return wrapped.removeprefix(first) if first else wrapped  # `assemble` puts it there
@@ -312,72 +310,6 @@ class Core:
         return {name: (tensor.data_ptr(), tensor._version) for name, tensor in self._own.held().items()}
 
 
-def _checked_location(location: str | Path) -> str:
-    path = Path(location).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise UserError(f"{path} is not a model directory: it has no config.json.")
-        return str(path)
-    looks_like_path = isinstance(location, Path) or str(location).startswith((".", "/", "~"))
-    if path.exists() or looks_like_path or str(location).count("/") > 1:
-        what = "is a file" if path.exists() else "does not exist"
-        raise UserError(
-            f"no core at {location}: it {what}. Give a model directory or a hub id such as org/name."
-        )
-    return str(location)
-
-
-@contextlib.contextmanager
-def _explained(where: str, here: bool) -> Iterator[None]:
-    """Turn what loading raises into one line with what to do; `here`: the hub is out of reach."""
-    try:
-        yield
-    except SafetensorError as error:
-        raise UserError(f"the weights of {where} are damaged ({_line(error)}): fetch them again.") from error
-    except OSError as error:
-        if not Path(where).is_dir() and here:
-            raise UserError(
-                f"there is no core {where}: no such directory, nothing of that id in the hub's cache here, "
-                "and the hub cannot be reached. Give a directory, or go online."
-            ) from error
-        raise UserError(f"no core could be loaded from {where}: {_line(error)}") from error
-    except (ValueError, KeyError, ImportError, RuntimeError) as error:
-        if "trust_remote_code" in str(error):
-            advice = "pass --trust-remote-code (trust_remote_code=True) if you trust its author"
-            raise UserError(f"{where} brings code of its own: {advice}.") from error
-        raise UserError(f"{where} does not load as a causal language model: {_line(error)}") from error
-
-
-def _demand_causal(where: str, config: Any) -> None:
-    """Raise UserError for a model of a kind that writes no text, such as one that sees."""
-    own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
-    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not own_code:
-        raise UserError(
-            f"{where} holds a {config.model_type} model, which is no causal language model. A core is one, "
-            "such as Llama, GPT-2, Qwen, Gemma or Mistral; one that senses is an --encoder of mmagent train."
-        )
-
-
-def _demand_exact(where: str, report: Mapping[str, Any]) -> None:
-    """Raise UserError unless the checkpoint's tensors are those of the model, each of the right shape."""
-    kinds = {
-        "missing_keys": "missing",
-        "mismatched_keys": "of another shape",
-        "unexpected_keys": "unexpected",
-    }
-    problems = []
-    for kind, word in kinds.items():
-        names = sorted(str(key if isinstance(key, str) else key[0]) for key in report.get(kind) or ())
-        if names:
-            problems.append(f"{len(names)} {word} ({names[0]}{', ...' if len(names) > 1 else ''})")
-    problems += [_line(error) for error in report.get("error_msgs") or ()]
-    if problems:
-        raise UserError(
-            f"the weights of {where} do not fit its config: {'; '.join(problems)}. "
-            "Nothing is filled in at random: fetch the checkpoint again or correct its config.json."
-        )
-
-
 def _max_positions(config: Any) -> int | None:
     text = config.get_text_config(decoder=True)
     return max_positions(lambda name: getattr(text, name, None))
@@ -397,8 +329,3 @@ def _eos(model: Any, tokenizer: Any) -> frozenset[int]:
         value = getattr(source, "eos_token_id", None)
         ids.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
     return frozenset(ids)
-
-
-def _line(error: object) -> str:
-    """What an error says, in one line."""
-    return f"{' '.join(str(error).split()) or type(error).__name__:.300}"

@@ -137,9 +137,7 @@ def _run(core: Core, inputs: Inputs, begin: int, past: Any) -> tuple[Tensor, Any
     return logits[:, -1], past
 
 
-def _run_shared(
-    core: Core, inputs: Inputs, begun: Match, cache: PrefixCache | None, reserve: int
-) -> Read:
+def _run_shared(core: Core, inputs: Inputs, begun: Match, cache: PrefixCache | None, reserve: int) -> Read:
     """Run what each row has of its own, padded on the left behind what all have."""
     own = [length - begun.length for length in inputs.lengths]
     width = max(own)

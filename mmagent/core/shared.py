@@ -115,7 +115,9 @@ def _both_ways(core: Core) -> tuple[Tensor, Tensor]:
     mask[0, :2] = 0
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     apart = _read(core, rows, mask, positions, new_past(1))
-    _, first = core.forward(ids=ids[None, :4], mask=None, positions=torch.arange(4)[None], past=new_past(0), keep=True)
+    _, first = core.forward(
+        ids=ids[None, :4], mask=None, positions=torch.arange(4)[None], past=new_past(0), keep=True
+    )
     kv = [(layer.keys[0], layer.values[0]) for layer in first.layers]
     own = torch.cat([torch.ones(2, 4, dtype=torch.long), torch.tensor([[0, 0, 1], [1, 1, 1]])], 1)
     return apart, _read(core, rows[:, 4:], own, positions[:, 4:], shared_past(kv, 4))

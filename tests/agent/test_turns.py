@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mmagent.core import PrefixCache
-from mmagent.decoding import SHARED, Job, batches
+from mmagent.decoding import SHARED, Job, _independent, batches
 from mmagent.request import Request, Shot
 
 
@@ -34,6 +34,26 @@ def test_many_that_share_stay_together():
     kept = order(jobs, 4)
     assert [0, 2] in kept
     assert all({0, 2}.isdisjoint(batch) or batch == [0, 2] for batch in kept)
+
+
+def test_batches_that_read_their_shots_hold_no_more_tokens_than_fit():
+    sets = [object() for _ in range(6)]
+    jobs = [job(at, sets[at // 2], length=100) for at in range(12)]
+    cut = [[one.index for one in batch] for batch in batches(jobs, 6, 200)]
+    assert cut == [[0, 2], [4, 6], [8, 10], [1, 3, 5, 7, 9, 11]]  # the last finds them read
+    assert [len(batch) for batch in batches(jobs, 6, 50)] == [1] * 6 + [6]
+
+
+def test_batches_go_together_unless_one_waits_for_what_another_one_reads():
+    a, b, c, d = ([job(at, shots) for at in range(2)] for shots in (object() for _ in range(4)))
+    mixed, others = [a[0], b[0]], [c[0], d[0]]
+    again, alone = [a[1], b[1]], [job(9, None)]
+    assert list(_independent([alone, mixed, others])) == [[alone, mixed, others]]
+    assert list(_independent([mixed, others, again])) == [[mixed, others], [again]]
+    assert list(_independent([mixed, again, others])) == [[mixed], [again, others]]
+    assert list(_independent([alone, a, [a[0]], b])) == [[alone], [a, [a[0]]], [b]]  # read before the workers
+    single = [[a[0]], [a[1]]]  # one row says not what is shared: the second waits for the first
+    assert list(_independent(single)) == [[single[0]], [single[1]]]
 
 
 def test_without_shots_length_alone_decides():

@@ -138,6 +138,7 @@ def test_a_prompt_of_ones_own(ask, pictures, tmp_path):
 def test_debug_says_what_was_chosen_and_why(ask, pictures):
     told = ask("--image", pictures / "red.png", "--debug").err
     assert "float32" in told or "bfloat16" in told
+    assert "oneDNN is" in told
     assert "on cpu" in told or "on cuda" in told or "on mps" in told
 
 

@@ -47,6 +47,17 @@ def test_costs_no_heavy_import(arguments):
     assert done.stderr.split() == []
 
 
+def test_garbage_is_looked_for_while_a_command_runs():
+    """It is not while the command is imported, all of which stays."""
+    code = (
+        "import gc, mmagent_cli.app as at\n"
+        "at.app = lambda: print(gc.isenabled(), gc.get_freeze_count() > 1000)\n"
+        "from mmagent_cli.__main__ import run\nrun()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
+
+
 def test_without_arguments_says_what_there_is(call):
     assert call() == call("--help")
     assert call().code == 0

@@ -1,0 +1,112 @@
+"""Products by oneDNN are those of MKL, and it is asked only where it is faster."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from mmagent import dense
+from mmagent.core import Core
+from mmagent.dense import BLOCK, Dense, as_torch_does, linear, onednn_gain, quicken
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A machine on which oneDNN is faster; how many rows it was given each time."""
+    if onednn_gain() == 0:
+        pytest.skip("this torch has no oneDNN")
+    rows: list[int] = []
+    product = dense._onednn
+
+    def counting(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        rows.append(len(x))
+        return product(x, weight, bias)
+
+    monkeypatch.setattr(dense, "onednn_gain", lambda: 2.0)
+    monkeypatch.setattr(dense, "_onednn", counting)
+    return rows
+
+
+def _layer(bias: bool = True) -> nn.Linear:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(48, 80, bias=bias)).requires_grad_(False)
+    quicken(model)
+    layer = model[0]
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(BLOCK,), (3, 200), (2, BLOCK), (1, 2 * BLOCK + 1)])
+def test_products_are_those_of_torch(asked: list[int], shape: tuple[int, ...], bias: bool) -> None:
+    layer = _layer(bias)
+    x = torch.randn(*shape, 48)
+    with torch.no_grad():
+        found = layer(x)
+        assert asked == [BLOCK] * (x.numel() // 48 // BLOCK)  # one number of rows, whatever comes
+        with as_torch_does():
+            wanted = layer(x)
+    assert found.shape == wanted.shape
+    assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    assert_close(wanted, nn.functional.linear(x, layer.weight, layer.bias), atol=0, rtol=0)
+
+
+def test_parts_and_turned_matrices_are_multiplied_as_they_lie(asked: list[int]) -> None:
+    layer, whole = _layer(), torch.randn(2, 2 * BLOCK, 96)
+    for x in (whole[:, BLOCK:, :48], whole[0].t()[:48].t(), torch.randn(1, 48).expand(BLOCK, 48)):
+        with torch.no_grad():
+            assert_close(layer(x), nn.functional.linear(x, layer.weight, layer.bias), atol=1e-5, rtol=1e-5)
+    assert asked
+
+
+def test_few_rows_other_dtypes_and_gradients_are_left_to_torch(asked: list[int]) -> None:
+    layer = _layer()
+    with torch.no_grad():
+        layer(torch.randn(BLOCK - 1, 48))
+        linear(torch.ones(BLOCK, 4, dtype=torch.bfloat16), torch.ones(3, 4, dtype=torch.bfloat16))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(torch.randn(BLOCK, 48)).dtype is torch.bfloat16
+    x = torch.randn(BLOCK, 48, requires_grad=True)
+    layer(x).sum().backward()
+    assert x.grad is not None
+    assert asked == []
+
+
+@pytest.mark.parametrize(("gain", "times"), [(0.0, 0), (dense.WORTH - 0.01, 0), (dense.WORTH, 1)])
+def test_the_probe_decides(
+    asked: list[int], monkeypatch: pytest.MonkeyPatch, gain: float, times: int
+) -> None:
+    monkeypatch.setattr(dense, "onednn_gain", lambda: gain)
+    with torch.no_grad():
+        linear(torch.randn(BLOCK, 8), torch.randn(4, 8))
+    assert len(asked) == times
+
+
+def test_a_torch_without_this_way_to_onednn_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*given: object) -> torch.Tensor:
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
+
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(dense, "_onednn", gone)
+    assert onednn_gain.__wrapped__() == 0
+    monkeypatch.setattr(dense, "_onednn", lambda x, weight, bias: torch.zeros(len(x), len(weight)))
+    assert onednn_gain.__wrapped__() == 0  # what multiplies wrongly is not asked, however fast
+    assert torch.get_num_threads() == threads
+
+
+def test_a_core_keeps_its_tensors_and_names(llama: Core) -> None:
+    kinds = {type(module) for module in llama.model.modules() if isinstance(module, nn.Linear)}
+    assert kinds == {Dense}
+    assert not any("dense" in name for name, _ in llama.model.named_parameters())
+
+
+def test_a_core_reads_the_same_either_way(asked: list[int], llama: Core) -> None:
+    ids = torch.arange(2 * BLOCK).view(4, -1) % llama.vocab_size
+    with torch.inference_mode():
+        found = llama.model(input_ids=ids).logits
+        assert asked
+        with as_torch_does():
+            wanted = llama.model(input_ids=ids).logits
+    assert_close(found, wanted, atol=1e-5, rtol=1e-5)
