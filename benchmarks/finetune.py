@@ -26,7 +26,9 @@ FOREIGN_EPOCHS = 10  # with the larger encoder: the peer takes minutes
 PEER = Path(__file__).with_name("peer_finetune.py")
 DATA = PEER.parents[1] / "examples" / "gauges" / "labels.csv"
 FOREIGN = "models/mobilenet_v2_1.0_224"
-IMPORTS = "import torch, accelerate; from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer"
+IMPORTS = (
+    "import torch, accelerate, transformers.modeling_utils"  # what any model of transformers' brings along
+)
 
 Told = dict[str, Any]
 

@@ -77,6 +77,8 @@ def run(folder: Path) -> dict[str, Any]:
     told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     agent, labelled, settings = _loaded(told)
     losses: list[float] = []
+    if told["own_encoder"] is None:
+        agent.encoder("image")  # loaded before, as the peer's is
     began = time.perf_counter(), time.process_time()
     prepared = prepare(labelled, agent, settings, encoder=told["own_encoder"])
     ready = time.perf_counter(), time.process_time()

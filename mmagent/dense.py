@@ -2,7 +2,7 @@
 
 torch multiplies float32 matrices through MKL, which on processors of other makers than its own leaves their
 widest vectors unused; convolutions and smaller dtypes go through oneDNN, which does not. Where many rows are
-read at once and no gradient is wanted, products are about twice as fast there on such a machine, and equal
+read or learned from at once, products are about twice as fast there on such a machine, and equal
 up to rounding. Which one is faster is timed for some milliseconds, once per process; MKL is left only where
 the gain is beyond doubt, so that the same machine always multiplies in the same way.
 """
@@ -13,10 +13,12 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 __all__ = ["Dense", "as_torch_does", "linear", "onednn_gain", "products", "quicken"]
 
@@ -32,11 +34,11 @@ _IN, _OUT, _RUNS = 256, 512, 6  # 67 MFLOP a run: a quarter to two thirds of a m
 
 
 class Dense(nn.Linear):
-    """A frozen `nn.Linear` whose products are made by `linear`, where no gradient is wanted of them."""
+    """An `nn.Linear` whose products are made by `linear` while it is frozen."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., d_in) to (..., d_out)."""
-        if torch.is_grad_enabled() or torch.is_autocast_enabled(input.device.type):
+        if self.weight.requires_grad or torch.is_autocast_enabled(input.device.type):
             return super().forward(input)
         return linear(input, self.weight, self.bias)
 
@@ -53,9 +55,32 @@ def quicken(model: nn.Module) -> None:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight.T + bias: (..., n), (m, n) and (m,) to (..., m). Knows no gradient."""
+    """x @ weight.T + bias: (..., n), (m, n) and (m,) to (..., m). A gradient goes to x alone."""
     if not _is_for_onednn(x, weight):
         return F.linear(x, weight, bias)
+    if torch.is_grad_enabled() and x.requires_grad:
+        made: Tensor = _Product.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+        return made
+    return _in_blocks(x, weight, bias)
+
+
+class _Product(torch.autograd.Function):
+    """The product with a gradient for x: that of the outcome, times weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(weight)
+        return _in_blocks(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        return _in_blocks(grad.contiguous(), weight.t(), None), None, None
+
+
+def _in_blocks(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Whole blocks by oneDNN, what is left over by MKL."""
     rows = x.reshape(-1, x.shape[-1])
     made, whole = rows.new_empty(len(rows), len(weight)), len(rows) // BLOCK * BLOCK
     for start in range(0, whole, BLOCK):

@@ -61,16 +61,33 @@ def test_parts_and_turned_matrices_are_multiplied_as_they_lie(asked: list[int]) 
     assert asked
 
 
-def test_few_rows_other_dtypes_and_gradients_are_left_to_torch(asked: list[int]) -> None:
+def test_gradients_are_those_of_torch(asked: list[int]) -> None:
+    layer, x, weights = _layer(), torch.randn(2, 200, 48), torch.randn(2, 200, 80)
+
+    def gradient() -> torch.Tensor:
+        given = x.clone().requires_grad_()
+        (layer(given) * weights).sum().backward()
+        layer(given).sum().backward()  # one whose gradient is a single number, spread out
+        assert given.grad is not None
+        return given.grad
+
+    found = gradient()
+    assert asked == [BLOCK] * 4  # there and back, twice
+    with as_torch_does():
+        assert_close(found, gradient(), atol=1e-4, rtol=1e-4)
+    assert asked == [BLOCK] * 4
+
+
+def test_few_rows_other_dtypes_and_trained_weights_are_left_to_torch(asked: list[int]) -> None:
     layer = _layer()
     with torch.no_grad():
         layer(torch.randn(BLOCK - 1, 48))
         linear(torch.ones(BLOCK, 4, dtype=torch.bfloat16), torch.ones(3, 4, dtype=torch.bfloat16))
         with torch.autocast("cpu", torch.bfloat16):
             assert layer(torch.randn(BLOCK, 48)).dtype is torch.bfloat16
-    x = torch.randn(BLOCK, 48, requires_grad=True)
-    layer(x).sum().backward()
-    assert x.grad is not None
+    trained = _layer().requires_grad_(True)
+    trained(torch.randn(BLOCK, 48)).sum().backward()
+    assert trained.weight.grad is not None
     assert asked == []
 
 
