@@ -328,7 +328,9 @@ def test_shots_are_read_once_and_answers_are_those_of_reading_them_every_time(da
         return found, sum(read)
 
     cached, few = evaluated()
-    monkeypatch.setattr(prefill, "_known", lambda core, inputs, cache: [Match(0, [])] * len(inputs.keys))
+    monkeypatch.setattr(
+        prefill, "_known", lambda core, inputs, cache, shared: [Match(0, [])] * len(inputs.keys)
+    )
     monkeypatch.setattr(prefill, "_store", lambda *arguments: None)
     uncached, many = evaluated()
     assert few < many / 2.5
