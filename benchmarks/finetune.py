@@ -26,9 +26,7 @@ FOREIGN_EPOCHS = 10  # with the larger encoder: the peer takes minutes
 PEER = Path(__file__).with_name("peer_finetune.py")
 DATA = PEER.parents[1] / "examples" / "gauges" / "labels.csv"
 FOREIGN = "models/mobilenet_v2_1.0_224"
-IMPORTS = (
-    "import torch, accelerate, transformers.modeling_utils"  # what any model of transformers' brings along
-)
+IMPORTS = "import torch, accelerate, transformers.modeling_utils"  # the last comes with any model
 
 Told = dict[str, Any]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -71,11 +72,19 @@ class Decoder:
             if on_text is not None or len(together) < 2:
                 yield from (self.answer(one, options, on_text) for one in together)
                 continue
-            first = [job.composed for job in together[0]]
-            if any(one.n_shots for one in first):
-                self._core.read_beginning([one.prompt for one in first], self._cache)
+            self._read_shots(together[0])
             with Workers(self._core.device, len(together)) as workers, self._cache.keeping_layouts():
                 yield from workers.map(lambda one: self.answer(one, options, None), together)
+
+    def _read_shots(self, batch: Sequence[Job]) -> None:
+        """Read what the prompts of a batch begin with, if they have shots. What is wrong with one of them, or
+        too much for the memory, is told when it is answered.
+        """
+        import torch
+
+        if any(job.composed.n_shots for job in batch):
+            with suppress(UserError, torch.OutOfMemoryError):
+                self._core.read_beginning([job.composed.prompt for job in batch], self._cache)
 
     def likelihood(self, batch: Sequence[Job], answers: Sequence[str]) -> dict[int, ChoiceScore | UserError]:
         """How probable each job's answer is, by the job's index, which is its place in `answers`, too."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mmagent.core import decode, quantised, score
-from mmagent.core.assemble import Inputs, Row, assemble, read
+from mmagent.core.assemble import Inputs, Row, assemble, check_room, read
 from mmagent.core.cache import PrefixCache
 from mmagent.core.dtype import choose_device, choose_dtype
 from mmagent.core.forward import Forward
@@ -187,9 +187,11 @@ class Core:
     def read_beginning(self, prompts: Sequence[Prompt | str | Row], cache: PrefixCache) -> None:
         """Read what all prompts begin with into the cache, where it is long enough to be worth it.
 
-        Calls of `generate` and `score` in several threads then find it there.
+        Calls of `generate` and `score` in several threads then find it there. Raises UserError as they do.
         """
-        read_beginning(self, [read(self, prompt) for prompt in prompts], cache)
+        rows = [read(self, prompt) for prompt in prompts]
+        check_room(self, rows, 0)
+        read_beginning(self, rows, cache)
 
     def score(
         self,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from mmagent.core import PrefixCache
+from mmagent import UserError
+from mmagent.core import Core, PrefixCache
 from mmagent.decoding import SHARED, Job, _independent, batches
 from mmagent.request import Request, Shot
 
@@ -83,3 +84,21 @@ def test_shots_of_two_questions_are_read_once(agent, vectors):
         alone = agent.ask_many([request], memory=False, max_tokens=4)[0]
         assert (alone.text, alone.prompt_tokens) == (answer.text, answer.prompt_tokens)
         cache.clear()
+
+
+def test_shots_that_cannot_be_read_before_cost_no_answer(agent, vectors, monkeypatch):
+    shots = tuple(
+        Shot(name, "what?", {"vector": [vectors[at]]}) for at, name in enumerate(("dax", "blicket") * 3)
+    )
+    requests = [Request("what?", {"vector": [vectors[8 + at]]}, shots) for at in range(10)]
+    wanted = agent.ask_many(requests, memory=False, max_tokens=4, batch_size=4)
+    asked = []
+
+    def refused(self, prompts, cache):
+        asked.append(len(prompts))
+        raise UserError("too long")
+
+    monkeypatch.setattr(Core, "read_beginning", refused)
+    found = agent.ask_many(requests, memory=False, max_tokens=4, batch_size=4)
+    assert asked
+    assert [one.text for one in found] == [one.text for one in wanted]

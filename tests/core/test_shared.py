@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from mmagent import UserError
 from mmagent.core import Core, PrefixCache, Soft
 from mmagent.core import prefill as prefill_module
 from mmagent.core import shared as shared_module
@@ -150,3 +151,11 @@ def test_the_beginning_that_several_batches_share_is_read_before(
     core.read_beginning(prompts[:1], cache)  # nothing is shared by one
     core.read_beginning([["a"], ["b"]], cache)
     assert len(cache) == begun
+
+
+def test_a_beginning_longer_than_the_core_reads_is_refused(load: Callable[[str], Core]) -> None:
+    """Learned positions end: what is behind them must not be looked up."""
+    core, cache = load("gpt2"), PrefixCache()
+    with pytest.raises(UserError, match="256"):
+        core.read_beginning([LONG * 12 + ending for ending in ENDINGS], cache)
+    assert len(cache) == 0
