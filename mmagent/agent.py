@@ -292,6 +292,10 @@ class Agent:
         """The directory, hub id or word by which `encoder` finds an encoder. Raises UserError."""
         return self._senses.encoder_location(modality, location)
 
+    def rest(self) -> None:
+        """Let the senses' encoders and adapters go, and their memory with them; the next input loads them."""
+        self._senses.rest()
+
     def reading_from(self, store: FeatureStore) -> AbstractContextManager[None]:
         """Within this block features come out of a `FeatureCache` where it has them, and go into it where
 

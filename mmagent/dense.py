@@ -22,15 +22,16 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["Dense", "as_torch_does", "linear", "onednn_gain", "products", "quicken"]
 
-BLOCK = 256
-"""Rows that oneDNN is given at once. It writes a program for every number of rows that it meets, and keeps a
-megabyte for it; so this is all that it meets. What is left over, and products of fewer rows, are MKL's."""
+BLOCKS = (512, 256, 128, 64, 32)
+"""Rows that oneDNN is given at once. It writes a program for every number of rows that it meets, and keeps
+half a megabyte for it; so these are all that it meets. What is left over, and products of fewer rows, are
+MKL's."""
 
 WORTH = 1.5
 """oneDNN is asked from this speed-up on. It is about 2 where MKL is not made for the processor, and about 1
 where it is."""
 
-_IN, _OUT, _RUNS = 256, 512, 6  # 67 MFLOP a run: a quarter to two thirds of a millisecond
+_IN, _OUT, _RUNS = 256, 512, 6  # 134 MFLOP a run: half a millisecond to one and a third
 
 
 class Dense(nn.Linear):
@@ -82,12 +83,21 @@ class _Product(torch.autograd.Function):
 def _in_blocks(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Whole blocks by oneDNN, what is left over by MKL."""
     rows = x.reshape(-1, x.shape[-1])
-    made, whole = rows.new_empty(len(rows), len(weight)), len(rows) // BLOCK * BLOCK
-    for start in range(0, whole, BLOCK):
-        made[start : start + BLOCK] = _onednn(rows[start : start + BLOCK], weight, bias)
-    if whole < len(rows):
-        made[whole:] = F.linear(rows[whole:], weight, bias)
+    made, blocks = rows.new_empty(len(rows), len(weight)), _blocks(len(rows))
+    for part, place in zip(torch.split(rows, blocks), torch.split(made, blocks), strict=True):
+        product = _onednn if len(part) in BLOCKS else F.linear
+        place.copy_(product(part, weight, bias))
     return made.view(*x.shape[:-1], -1)
+
+
+@functools.lru_cache(maxsize=1024)
+def _blocks(rows: int) -> list[int]:
+    """How many of them go at once: as many as can, then fewer, and last those that fill no block."""
+    made = []
+    for block in BLOCKS:
+        whole, rows = divmod(rows, block)
+        made += whole * [block]
+    return [*made, rows] if rows else made
 
 
 @contextmanager
@@ -105,7 +115,7 @@ _asked: list[None] = []  # one for each block of `as_torch_does` that is open
 
 @functools.cache
 def onednn_gain() -> float:
-    """How many times as fast oneDNN multiplies (256, 256) by (256, 512) in float32; 0 where it cannot.
+    """How many times as fast oneDNN multiplies (512, 256) by (256, 512) in float32; 0 where it cannot.
 
     The best of some runs in turns, in one thread, so that a busy machine delays both alike.
     """
@@ -113,7 +123,7 @@ def onednn_gain() -> float:
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            x, weight = torch.ones(BLOCK, _IN), torch.ones(_OUT, _IN)
+            x, weight = torch.ones(BLOCKS[0], _IN), torch.ones(_OUT, _IN)
             if not bool((_onednn(x, weight, None) == _IN).all()):
                 return 0.0
             runs = [(_seconds(F.linear, x, weight), _seconds(_onednn, x, weight)) for _ in range(_RUNS)]
@@ -130,14 +140,14 @@ def products() -> str:
     gain = onednn_gain()
     taken = "oneDNN" if gain >= WORTH else "torch's own"
     told = f"oneDNN is {gain:.2g} times as fast; taken from {WORTH} times on"
-    return f"products of {BLOCK} rows on a CPU: {taken}; {told}"
+    return f"products of {BLOCKS[-1]} rows and more on a CPU: {taken}; {told}"
 
 
 def _is_for_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         x.dtype is weight.dtype is torch.float32
         and x.device.type == weight.device.type == "cpu"
-        and x.numel() >= BLOCK * x.shape[-1]
+        and x.numel() >= BLOCKS[-1] * x.shape[-1]
         and not _asked
         and onednn_gain() >= WORTH
     )

@@ -249,8 +249,9 @@ class Senses:
 
         if modality in self._awake:
             return self._awake[modality]
-        if self._before_use is not None and not self._awake:
+        if self._before_use is not None:
             self._before_use()
+            self._before_use = None
         entry = self._bundle.senses[modality]
         encoder = self._reader(modality).load_encoder(
             entry.encoder, device=self._device, dtype=torch.float32, trust_remote_code=self._trust
@@ -271,6 +272,10 @@ class Senses:
         reader = self._reader(modality)
         self._awake[modality] = _Sense(reader, encoder, adapter, adapter_id, memory, of_words)
         return self._awake[modality]
+
+    def rest(self) -> None:
+        """Let encoders and adapters go; the next input loads its own again."""
+        self._awake.clear()
 
     def _identified(self, modality: str, source: object) -> tuple[str, Any]:
         """A content's name with its raw value or, where a store may have its features, with its source."""

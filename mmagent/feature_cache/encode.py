@@ -33,17 +33,19 @@ def encode_cached(
     batch_size: int = BATCH,
     transform: str = "",
     progress: Progress | None = None,
+    again: Callable[[], Encoder] | None = None,
 ) -> CachedFeatures:
     """The features of sources, by index; those that the cache lacks are encoded now, each content once.
 
     Only a batch of inputs and features is in memory at a time. `transform` names whatever the reader was told
     to do beyond reading, since it is part of the key. `progress` is called with (contents that are there,
-    contents in all). What was encoded before an error, or before somebody stopped it, is kept. Raises
-    `UserError` for the first source that cannot be read.
+    contents in all). What was encoded before an error, or before somebody stopped it, is kept. `again` loads
+    the encoder a second time, should the cache lose something; where it is given, the encoder is let go when
+    all is encoded. Raises `UserError` for the first source that cannot be read.
     """
     held = [reader.load(source) if is_stream(source) else source for source in sources]
     keys = [FeatureKey(content_of(source, reader), encoder.id, transform) for source in held]
-    made = CachedFeatures(reader, encoder, held, keys, cache, batch_size)
+    made = CachedFeatures(reader, encoder, held, keys, cache, batch_size, again)
     where: dict[FeatureKey, int] = {}  # the first source of each content
     for at, key in enumerate(keys):
         where.setdefault(key, at)
@@ -58,6 +60,7 @@ def encode_cached(
             done += len(batch)
     if progress is not None:
         progress(done, len(where))
+    made.rest()
     return made
 
 
@@ -76,9 +79,11 @@ class CachedFeatures:
         keys: Sequence[FeatureKey],
         cache: FeatureCache,
         batch_size: int = BATCH,
+        again: Callable[[], Encoder] | None = None,
     ) -> None:
         self.keys = keys
-        self._reader, self._encoder, self._batch_size = reader, encoder, batch_size
+        self._reader, self._batch_size, self._again = reader, batch_size, again
+        self._encoder: Encoder | None = encoder
         self._sources, self._cache = sources, cache
 
     def __len__(self) -> int:
@@ -97,11 +102,19 @@ class CachedFeatures:
 
         return joined(self._found(indices))
 
+    def rest(self) -> None:
+        """Let the encoder go, where it can be had again."""
+        if self._again is not None:
+            self._encoder = None
+
     def encode(self, indices: Sequence[int]) -> None:
         """Read and encode sources, a batch at a time, and put their features into the cache.
 
         Raises `UserError`.
         """
+        if not indices:
+            return
+        encoder = self._awake()
         for start in range(0, len(indices), self._batch_size):
             batch = indices[start : start + self._batch_size]
             raws: list[Any] = []
@@ -111,8 +124,17 @@ class CachedFeatures:
                     raise UserError(
                         f"{self._sources[index]} changed while its features were in use. Start again."
                     )
-            features = encode_evenly(self._encoder, raws, self._batch_size)
+            features = encode_evenly(encoder, raws, self._batch_size)
             self._cache.put_many([self.keys[index] for index in batch], features)
+
+    def _awake(self) -> Encoder:
+        if self._encoder is None:
+            assert self._again is not None
+            encoder = self._again()
+            if any(key.encoder != encoder.id for key in self.keys):
+                raise UserError("the encoder changed while its features were in use. Start again.")
+            self._encoder = encoder
+        return self._encoder
 
     def _found(self, indices: Sequence[int]) -> list[Features]:
         keys = [self.keys[index] for index in indices]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.asked import asked_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mmagent.agent import Agent
     from mmagent.data import Example, LabelledSet
     from mmagent.feature_cache import CachedFeatures, FeatureCache
+    from mmagent.modality import Encoder
 
 __all__ = ["Prepared", "encoders_by_sense", "prepare"]
 
@@ -107,7 +109,7 @@ def prepare(
     progress: Callable[[int, int], None] | None = None,
     accelerator: Accelerator | None = None,
 ) -> Prepared:
-    """Split the data, encode its media once, and make rows and adapter.
+    """Split the data, encode its media once, and make rows and adapter. Encoders are let go after it.
 
     encoder: an encoder of the modality, by directory or hub id, in the place of the bundle's own, or of the
     one that the modality names where the bundle has no sense for it; of several modalities, by their names.
@@ -147,9 +149,17 @@ def prepare(
         else:
             kept = cache or FeatureCache()
             seen[name] = encode_shared(
-                reader, model, sources[name], kept, accelerator=accelerator, progress=progress
+                reader,
+                model,
+                sources[name],
+                kept,
+                accelerator=accelerator,
+                progress=progress,
+                again=partial(_encoder, agent, name, given.get(name)),
             )
         shapes[name] = model.d_encoder, int(seen[name][0].values.shape[1])
+        del model
+    agent.rest()
 
     def known(of: Sequence[Example]) -> dict[str, Labelled]:
         return {name: labelled(agent.core, seen[name], of, media[name]) for name in places}
@@ -158,6 +168,10 @@ def prepare(
     task = _task(agent, settings, examples, len(train), seen, media, start.sense_adapter)
     split = {"train": [one.row for one in train], "validation": [one.row for one in validation]}
     return Prepared(agent, places, task, start, train, validation, split, made_split, lambda: known(examples))
+
+
+def _encoder(agent: Agent, name: str, location: str | None) -> Encoder:
+    return agent.encoder(name, location)[1]
 
 
 def parts(data: LabelledSet, settings: TrainSettings) -> tuple[tuple[Example, ...], tuple[Example, ...]]:

@@ -225,6 +225,7 @@ def encode_shared(
     *,
     accelerator: Accelerator | None = None,
     progress: Callable[[int, int], None] | None = None,
+    again: Callable[[], Encoder] | None = None,
 ) -> CachedFeatures:
     """As `encode_cached`; each process encodes its part first, so that all find everything in the cache."""
     from mmagent.feature_cache import encode_cached
@@ -233,7 +234,7 @@ def encode_shared(
         part = sources[accelerator.process_index :: accelerator.num_processes]
         encode_cached(reader, encoder, part, cache, progress=progress)
         meet(accelerator)
-    return encode_cached(reader, encoder, sources, cache, progress=progress)
+    return encode_cached(reader, encoder, sources, cache, progress=progress, again=again)
 
 
 def _sums(accelerator: Accelerator, failed: float, values: Sequence[float]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,44 @@ def test_a_file_that_changes_meanwhile_is_no_stand_in(
     found = CachedFeatures(READER, encoder, photos, found.keys, FeatureCache(place))
     with pytest.raises(UserError, match=r"0\.png changed while its features were in use"):
         found[0]
+
+
+def test_an_encoder_is_let_go_and_had_again_when_the_cache_loses_something(
+    encoder: Counting, photos: list[Path], place: Path
+) -> None:
+    had: list[Counting] = []
+
+    def again() -> Counting:
+        had.append(Counting(encoder.encoder))
+        return had[-1]
+
+    passing = Counting(encoder.encoder)
+    alive = weakref.ref(passing)
+    found = cached(passing, photos, place, again=again)
+    del passing
+    assert alive() is None
+    fresh = found.batch([0, 1, 2])
+    assert not had
+    FeatureCache(place).clean()
+    found = CachedFeatures(READER, encoder, photos, found.keys, FeatureCache(place), again=again)
+    found.rest()
+    assert same(found.batch([0, 2]), fresh_of(fresh, [0, 2]))
+    assert same(found[1], fresh_of(fresh, [1]))
+    assert [one.batches for one in had] == [[2, 1]]  # once, for both
+
+
+def test_an_encoder_that_changed_meanwhile_is_no_stand_in(
+    encoder: Counting, photos: list[Path], place: Path
+) -> None:
+    keys = cached(encoder, photos, place).keys
+    FeatureCache(place).clean()
+    found = CachedFeatures(
+        READER, encoder, photos, keys, FeatureCache(place), again=lambda: Counting(encoder.encoder, "another")
+    )
+    found.rest()
+    with pytest.raises(UserError, match="the encoder changed while its features were in use"):
+        found[0]
+
+
+def fresh_of(features: Features, at: list[int]) -> Features:
+    return Features(features.values[at], features.mask[at], features.pooled[at])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,14 @@ def test_the_core_alone_needs_the_bundles_own_adapter(tiny_bundle: Path, data: A
     settings = TrainSettings().changed({**FEW, "adapter": "lora"})
     with pytest.raises(UserError, match=r"Train one with it: --adapter prefix\+lora"):
         prepare(data, Agent.load(tiny_bundle), settings, encoder=str(tiny_bundle / "image" / "encoder"))
+
+
+def test_an_encoder_that_has_done_its_work_is_let_go(data: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+    agent = Agent.load(tiny_bundle)
+    encoder = agent.encoder("image")[1]
+    alive, name = weakref.ref(encoder), encoder.id
+    del encoder
+    made = prepared(data, agent, "prefix")
+    assert alive() is None
+    assert agent.encoder("image")[1].id == name  # had again when it is asked for
+    assert len(made.task.seen.keys) == 10  # type: ignore[attr-defined]
