@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmagent.copying import Copying
 from mmagent.errors import UserError
 from mmagent.prompts import PromptShot, Rendered, check_template, render, template_uses
 from mmagent.request import Request
@@ -16,6 +17,7 @@ from mmagent.shotset import ShotSet, signature
 if TYPE_CHECKING:
     from mmagent.bundle import Bundle
     from mmagent.core import Core, Soft
+    from mmagent.core.decode import Mixer
     from mmagent.memory import Vote
     from mmagent.senses import Percept, Senses
 
@@ -60,6 +62,7 @@ class Composed:
     """A question, ready for the core.
 
     asked  the question that shots are compared with;  codec  how their answers are written after the prompt
+    vote   the shot memory's;  copying  of what an encoder told, where no shots speak
     """
 
     prompt: list[str | Soft]
@@ -72,8 +75,14 @@ class Composed:
     asked: str
     codec: Codec
     vote: Vote | None = None
+    copying: Copying | None = None
     choices: tuple[str, ...] | None = None
     shot_set: ShotSet | None = field(default=None, repr=False)
+
+    @property
+    def mixer(self) -> Mixer | None:
+        """What has a say in every token beside the core."""
+        return self.vote or self.copying
 
 
 class Composer:
@@ -111,6 +120,7 @@ class Composer:
         if percepts and options.memory:
             voters = shots or self._own
             vote = voters.vote(percepts, asked, codec, codec.key, self._senses.memory_settings, n_shots)
+        told = percepts[0].told if len(percepts) == 1 and not shots else None
         return Composed(
             prompt=rendered.parts,
             length=length,
@@ -122,6 +132,7 @@ class Composer:
             asked=asked,
             codec=codec,
             vote=vote,
+            copying=Copying.of(told, codec),
             choices=tuple(request.choices) if request.choices else None,
             shot_set=shots,
         )
@@ -159,11 +170,14 @@ class Composer:
             raise UserError(
                 f"there is nothing to ask about: give a question{f', or {senses}' if senses else ''}."
             )
-        silent = [percept.modality for percept in percepts if percept.soft is None]
+        silent = [percept for percept in percepts if percept.soft is None]
         heard = options.memory and (shots or self._senses.stored(signature(percepts)))
         if silent and not heard:
+            name = silent[0].modality
+            if silent[0].told is not None:
+                raise UserError(f"the encoder for {name!r} has nothing to tell of that. Ask in other words.")
             raise UserError(
-                f"bundle {self._bundle.name!r} has no adapter for {silent[0]!r}: it knows it by shots only. "
+                f"bundle {self._bundle.name!r} has no adapter for {name!r}: it knows it by shots only. "
                 "Give shots, and leave the memory on."
             )
 

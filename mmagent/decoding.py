@@ -92,7 +92,7 @@ class Decoder:
         def run(part: Sequence[Job]) -> list[ChoiceScore]:
             composed = [job.composed for job in part]
             texts = [[job.composed.write_answer(answers[job.index])] for job in part]
-            mixers = [one.vote for one in composed]
+            mixers = [one.mixer for one in composed]
             prompts = [one.prompt for one in composed]
             scores = self._core.score(prompts, texts, cache=self._kept(composed), mixers=mixers)
             return [own[0] for own in scores]
@@ -106,7 +106,7 @@ class Decoder:
     def _answered(self, batch: Sequence[Job], options: Options, on_text: OnText | None) -> list[Answer]:
         composed = [job.composed for job in batch]
         prompts = [one.prompt for one in composed]
-        mixers = [one.vote for one in composed]
+        mixers = [one.mixer for one in composed]
         cache = self._kept(composed)
         if composed[0].choices is not None:
             written = [[one.write_answer(text) for text in one.choices or ()] for one in composed]
@@ -133,6 +133,8 @@ class Decoder:
         if (scale, bias) != (1.0, 0.0):
             confidence = calibrate(confidence, scale, bias)
         text = made.text.replace(BROKEN, "").strip().removesuffix(composed.drop).strip()
+        if composed.copying and not composed.vote:
+            confidence = composed.copying.confidence(text, confidence)
         return self._answer(composed, text, confidence, len(made.token_ids), made.n_prompt)
 
     def _chosen(self, composed: Composed, scores: Sequence[ChoiceScore]) -> Answer:

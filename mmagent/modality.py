@@ -99,6 +99,16 @@ class TellingEncoder(Encoder, Protocol):
         """What there is to say of each raw value, "" for nothing."""
 
 
+class AnsweringEncoder(TellingEncoder, Protocol):
+    """One whose words are the answer itself, and not what an answer is made from; no encoder must.
+
+    The core is helped to spell them as they were told (`mmagent.copying`).
+    """
+
+    def answer(self, batch: Sequence[Any]) -> Sequence[tuple[str, float]]:
+        """What `tell` says of each raw value, and how probable it is that it is right, 0 to 1."""
+
+
 class Reader(Protocol):
     """The working half of a modality; made without arguments."""
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmagent.core import Soft
+    from mmagent.telling import Told
 
 __all__ = ["Kept", "Percept", "file_stamp"]
 
@@ -25,6 +26,7 @@ class Percept:
 
     pooled  (d_encoder,) on the CPU, for the shot memory
     soft    its prefix in the prompt; None where the sense has no adapter
+    told    the words behind the prefix, where an encoder tells some
     evidence, joins  what it adds to that of other senses (e,), on the CPU, and which they are (`joining`)
     """
 
@@ -34,6 +36,7 @@ class Percept:
     soft: Soft | None
     evidence: Tensor | None = None
     joins: tuple[str, ...] = ()
+    told: Told | None = None
 
     @property
     def n_bytes(self) -> int:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mmagent.bundle import Bundle
     from mmagent.feature_store import FeatureStore
     from mmagent.joining import Joining
-    from mmagent.modality import Encoder, Features, Modality, Reader, TellingEncoder
+    from mmagent.modality import Encoder, Features, Modality, Reader
     from mmagent.plugins import Plugins
     from mmagent.stored import StoredShots
     from mmagent.workers import Workers
@@ -319,17 +319,17 @@ class Senses:
     def _told(self, modality: str, inputs: Mapping[str, Any], features: Features) -> Iterator[Percept]:
         """What an encoder tells of raw values, by their content, as soft tokens."""
         from mmagent.core import Soft
-        from mmagent.telling import as_soft_tokens
+        from mmagent.telling import as_soft_tokens, told_by
 
         sense = self._wake(modality)
-        told = cast("TellingEncoder", sense.encoder).tell(list(inputs.values()))
+        told = told_by(sense.encoder, list(inputs.values()))
         pooled = features.pooled.float().cpu()  # (B, d_encoder)
-        for at, (key, words) in enumerate(zip(inputs, told, strict=True)):
+        for at, (key, one) in enumerate(zip(inputs, told, strict=True)):
             soft = None
-            if words and self._spell is not None:
-                name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}:{words}"
-                soft = Soft(as_soft_tokens(words, self._spell, sense.adapter), name)
-            yield Percept(modality, key, pooled[at].clone(), soft)
+            if one.words and self._spell is not None:
+                name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}:{one.words}"
+                soft = Soft(as_soft_tokens(one.words, self._spell, sense.adapter), name)
+            yield Percept(modality, key, pooled[at].clone(), soft, told=one)
 
     def _adapted(self, modality: str, keys: Sequence[str], features: Features) -> Iterator[Percept]:
         """Features of a batch, through the adapter."""

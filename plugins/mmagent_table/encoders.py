@@ -150,7 +150,12 @@ class AskedTableEncoder(TableEncoder):
 
     def tell(self, batch: Sequence[Table | AskedTable]) -> Sequence[str]:
         """The cells that answer each question; without one, what there is."""
-        return [tell(*apart(raw), self.asker).words for raw in batch]
+        return [words for words, _ in self.answer(batch)]
+
+    def answer(self, batch: Sequence[Table | AskedTable]) -> Sequence[tuple[str, float]]:
+        """What `tell` says, and the probability that the asker gives it."""
+        found = (tell(*apart(raw), self.asker) for raw in batch)
+        return [(one.words, one.sure) for one in found]
 
 
 def features_of_row(row: Row, names: Sequence[str]) -> Any:

@@ -28,6 +28,7 @@ WHOLE = 3000  # rows up to which a table is asked as a whole
 KEPT = 1500  # rows that are kept of a longer one
 ENDS = 5  # rows with the largest and the smallest number of each column, and from both ends of the table
 SHOWN = 8  # column names in a description
+EMPTY = "no value"
 SETTLED = ("count", "most", "least", "highest", "lowest")
 # What some of the rows are enough for, or a second pass settles.
 OF_LONG = (*SETTLED, "lookup", "first", "last")
@@ -48,14 +49,19 @@ def tell(table: Table, question: str | None, asker: Asker) -> Told:
         return Told(described(table), None, 1.0)
     if table.summary.n_rows <= WHOLE:
         program, sure = asker.best(candidates(question, table.grid))
-        return Told(", ".join(program.said), program, sure)
+        return Told(spoken(program.said), program, sure)
     grid = Grid(table.names, table.summary.columns, rows_that_matter(table, question))
     found = candidates(question, grid, OF_LONG)
     program, sure = asker.best(found)
     part = found.parts[program.part]
     if program.operation in SETTLED:
         program = settled(program, part, table, Question.of(question, grid))
-    return Told(", ".join(program.said), program, sure)
+    return Told(spoken(program.said), program, sure)
+
+
+def spoken(cells: Sequence[str]) -> str:
+    """Cells as an answer; where all of them are empty, it says so."""
+    return ", ".join(cells) if any(cell.strip() for cell in cells) else EMPTY
 
 
 def described(table: Table) -> str:

@@ -221,3 +221,12 @@ def test_training_sees_each_input_in_the_light_of_its_question(
     pooled = made.everything()["note"].pooled
     assert sorted(pooled[:, 1].tolist()) == sorted([float(len(one)) for one in questions] * 3)
     assert {one.question for one in NoteEncoder.looked} == set(questions)
+
+
+def test_an_encoder_with_nothing_to_tell_is_said_to_have_nothing(listener: Agent, note: Path) -> None:
+    with pytest.raises(UserError, match="the encoder for 'note' has nothing to tell of that"):
+        listener.ask("is it green", note=note)
+
+
+def test_what_is_no_answer_is_not_copied(listener: Agent, note: Path) -> None:
+    assert listener.read(Request("is it red or blue", {"note": [note]})).copying is None

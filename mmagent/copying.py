@@ -1,0 +1,57 @@
+"""What an encoder tells in words is said as it was told: a copy mechanism beside the core.
+
+A core that never read a name may spell it wrong, though it stands in its prompt. So, as in CopyNet (Gu et al.
+2016) and the pointer-generator (See et al. 2017), the next token is drawn from a mixture of what the core
+would say and of what it would copy. How much is copied is one number, the same for every token, and the core
+keeps its own way as soon as it has left what it was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mmagent.continuation import AnswerCodec, continuations
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmagent.telling import Told
+
+__all__ = ["COPIED", "Copying"]
+
+COPIED = 0.5
+"""The share of the copy. From a half on no other token can be likelier than the next one of what was told."""
+
+
+class Copying:
+    """A mixer (`mmagent.core.decode.Mixer`) for an answer that an encoder told in words."""
+
+    def __init__(self, words: str, sure: float, codec: AnswerCodec, share: float = COPIED) -> None:
+        """`sure`: how probable it is that the words are right, 0 to 1."""
+        self._words, self._sure, self._share = words, sure, share
+        self._next = continuations([words], codec)
+
+    @classmethod
+    def of(cls, told: Told | None, codec: AnswerCodec) -> Copying | None:
+        """The copying of what an encoder told, where that is an answer."""
+        return cls(told.words, told.sure, codec) if told and told.words and told.sure is not None else None
+
+    def confidence(self, text: str, own: float) -> float:
+        """Confidence in an answer: the encoder's in its own, and in any other of what that leaves the core's
+        share, `own`.
+        """
+        return self._sure if text.split() == self._words.split() else (1.0 - self._sure) * own
+
+    def __call__(self, generated: Sequence[int], probs: Tensor) -> Tensor:
+        """(V,) with the copy's share, given the answer's tokens so far. How to end is left to the core."""
+        import numpy as np
+        import torch
+
+        entry = self._next.get(tuple(generated))
+        if entry is None:
+            return probs
+        ids = entry.ids.to(probs.device)
+        own = probs.index_select(0, ids).double().cpu().numpy()
+        copied = torch.from_numpy(entry.shares(np.ones(1), own, False)).to(probs)
+        return (probs * (1.0 - self._share)).index_add_(0, ids, self._share * copied)
