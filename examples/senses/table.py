@@ -32,6 +32,7 @@ from wtq import Wtq
 from mmagent.agent import Agent, Request
 from mmagent.answer import Answer
 from mmagent.bundle import Bundle, find_bundle
+from mmagent.evaluation.calibration import calibration_error
 from mmagent.evaluation.controls import derangement
 from mmagent.plugins import load_plugins
 from mmagent.tensors import read_tensors
@@ -149,30 +150,36 @@ def answered(
     def judge(texts: Sequence[str]) -> list[bool]:
         return [is_right(text, one.answers) for text, one in zip(texts, asked, strict=True)]
 
-    def generated(request: Callable[[int], Request]) -> list[bool]:
+    def generated(request: Callable[[int], Request]) -> tuple[list[bool], list[float]]:
         order = sorted(range(len(asked)), key=lambda at: asked[at].table)  # a table's questions in a row
         said = agent.ask_many([request(at) for at in order], memory=False, max_tokens=40)
-        texts = {
-            at: one.text if isinstance(one, Answer) else str(one) for at, one in zip(order, said, strict=True)
+        told = {
+            at: (one.text, one.confidence) if isinstance(one, Answer) else (str(one), 0.0)
+            for at, one in zip(order, said, strict=True)
         }
-        return judge([texts[at] for at in range(len(asked))])
+        texts, sure = zip(*(told[at] for at in range(len(asked))), strict=True)
+        return judge(texts), list(sure)
 
     begun = time.perf_counter()
-    rights = {"agent": generated(lambda at: Request(asked[at].question, {"table": [asked[at].table]}))}
-    print(f"{1000 * (time.perf_counter() - begun) / len(asked):.0f} ms a question", flush=True)
+    right, sure = generated(lambda at: Request(asked[at].question, {"table": [asked[at].table]}))
+    rights = {"agent": right}
+    seconds, error = time.perf_counter() - begun, calibration_error(sure, right).value()
+    print(f"{1000 * seconds / len(asked):.0f} ms a question; calibration error {error:.3f}", flush=True)
+    heard = [agent.read(Request(one.question, {"table": [one.table]})).prompt for one in asked]
+    rights["nothing copied"] = judge(said_alone(agent, heard))
     rights["asker alone"] = judge([tell(tables[one.table], one.question, asker).words for one in asked])
     for name in judges.models if judges is not None else ():
         assert judges is not None
         best = [judges.best(name, candidates(one.question, tables[one.table].grid)) for one in asked]
         rights[name] = judge([", ".join(program.said) for program in best])
     rights["most frequent cell"] = judge([most_frequent(tables[one.table]) for one in asked])
-    rights["blind"] = generated(lambda at: Request(asked[at].question))
+    rights["blind"] = generated(lambda at: Request(asked[at].question))[0]
     rights["shuffled"] = generated(
         lambda at: Request(asked[at].question, {"table": [asked[swapped[at]].table]})
-    )
+    )[0]
     rights["oracle"] = generated(
         lambda at: Request(f"{asked[at].question} Table: {', '.join(asked[at].answers)}")
-    )
+    )[0]
     rights["oracle spelt"] = judge(spelt(agent, asked))
     return rights
 
@@ -191,6 +198,11 @@ def spelt(agent: Agent, asked: Sequence[Posed]) -> list[str]:
         with torch.no_grad():
             soft = as_soft_tokens(", ".join(one.answers), partial(spell, agent.core), adapter)
         prompts.append(agent.compose(Request(one.question), "table", [Soft.of(soft)]).prompt)
+    return said_alone(agent, prompts)
+
+
+def said_alone(agent: Agent, prompts: Sequence[Any]) -> list[str]:
+    """What the core says to prompts where nothing has a say beside it."""
     said = []
     for at in range(0, len(prompts), 64):
         said += agent.core.generate(prompts[at : at + 64], max_tokens=40, stop=("\n",))

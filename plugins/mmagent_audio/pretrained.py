@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModel
 
 from mmagent.checkpoint import demand_weights, digest_config, digest_tensors, loading_errors
+from mmagent.dense import quicken
 from mmagent.errors import UserError
 from mmagent.features import joined, stacked
 from mmagent.hub import local_only, quiet
@@ -58,6 +59,7 @@ class PretrainedEncoder:
             raise UserError(
                 f"{location} prepares no sound: {type(extractor).__name__}. Give a model that hears."
             )
+        quicken(model)
         return cls(model.to(device), extractor)
 
     @cached_property

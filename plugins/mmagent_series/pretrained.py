@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mmagent.checkpoint import demand_weights, digest_config, digest_tensors, loading_errors
+from mmagent.dense import quicken
 from mmagent.errors import UserError
 from mmagent.features import stacked
 from mmagent.hub import local_only, quiet
@@ -71,6 +72,7 @@ class PatchEncoder:
             )
         mismatched = [str(key[0]) for key in report["mismatched_keys"]]
         demand_weights(location, missing=report["missing_keys"], of_another_shape=mismatched)
+        quicken(model)
         return cls(model.to(device))
 
     @property

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mmagent.dense import Dense
 from mmagent.errors import UserError
 from mmagent_audio.reader import AudioReader
 from mmagent_audio.sound import from_array
@@ -168,3 +169,10 @@ def test_yamnet(shared_models: Path, tone: Callable[..., Any]) -> None:
     assert made.mask.sum(1).tolist() == [1, 5]  # patches of 0.975 s every 0.48 s
     assert torch.equal(made.pooled[0], encoder.encode(sounds[:1]).pooled[0])
     assert torch.nn.functional.cosine_similarity(*made.pooled, dim=0) > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dense_layers_are_multiplied_as_is_fastest(places: dict[str, Path], kind: str) -> None:
+    layers = [module for module in load(places[kind]).model.modules() if isinstance(module, torch.nn.Linear)]
+    assert layers
+    assert all(type(layer) is Dense for layer in layers)

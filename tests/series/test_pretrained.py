@@ -21,6 +21,7 @@ from transformers import (
     PatchTSTModel,
 )
 
+from mmagent.dense import Dense
 from mmagent.errors import UserError
 from mmagent_series.pretrained import SLOTS, PatchEncoder
 from mmagent_series.reader import SeriesReader
@@ -140,3 +141,13 @@ def test_what_is_no_encoder_is_told(reader: SeriesReader, place: Callable[[str],
     (short / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match="damaged"):
         open_encoder(reader, short)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_dense_layers_are_multiplied_as_is_fastest(
+    reader: SeriesReader, place: Callable[[str], Path], kind: str
+):
+    model = open_encoder(reader, place(kind)).model
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    assert layers
+    assert all(type(layer) is Dense for layer in layers)
