@@ -52,7 +52,8 @@ def quicken(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = Dense
-    onednn_gain()  # before any thread asks
+    if any(one.device.type == "cpu" for one in model.parameters()):
+        onednn_gain()  # before any thread asks
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

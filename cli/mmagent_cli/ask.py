@@ -107,7 +107,8 @@ def _wake(options: AskOptions, state: State) -> Agent:
 
         core = agent.core
         failure.say(f"bundle {agent.bundle.name} on {core.device} in {core.dtype}: {core.dtype_reason}")
-        failure.say(products())
+        if core.device.type == "cpu":
+            failure.say(products())
     return agent
 
 

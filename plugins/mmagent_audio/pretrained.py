@@ -59,8 +59,8 @@ class PretrainedEncoder:
             raise UserError(
                 f"{location} prepares no sound: {type(extractor).__name__}. Give a model that hears."
             )
-        quicken(model)
-        return cls(model.to(device), extractor)
+        quicken(model.to(device))
+        return cls(model, extractor)
 
     @cached_property
     def d_encoder(self) -> int:

@@ -72,8 +72,8 @@ class PatchEncoder:
             )
         mismatched = [str(key[0]) for key in report["mismatched_keys"]]
         demand_weights(location, missing=report["missing_keys"], of_another_shape=mismatched)
-        quicken(model)
-        return cls(model.to(device))
+        quicken(model.to(device))
+        return cls(model)
 
     @property
     def d_encoder(self) -> int:
