@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from transformers.pytorch_utils import Conv1D
 
-__all__ = ["Dense", "as_torch_does", "linear", "onednn_gain", "products", "quicken"]
+__all__ = ["Dense", "DenseTurned", "as_torch_does", "linear", "onednn_gain", "products", "quicken"]
 
 BLOCKS = (512, 256, 128, 64, 32)
 """Rows that oneDNN is given at once. It writes a program for every number of rows that it meets, and keeps
@@ -44,14 +45,27 @@ class Dense(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
+class DenseTurned(Conv1D):
+    """The same for GPT-2's dense layers, whose weight is (d_in, d_out)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., d_in) to (..., d_out)."""
+        if self.weight.requires_grad or torch.is_autocast_enabled(x.device.type):
+            plain: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+            return plain
+        return linear(x, self.weight.t(), self.bias)
+
+
 def quicken(model: nn.Module) -> None:
     """Have the dense layers of a frozen model multiply as is fastest here. Tensors and names stay the same.
 
-    Layers that are more than an `nn.Linear`, such as quantised ones, stay what they are.
+    Layers that are more than an `nn.Linear` or a `Conv1D`, such as quantised ones, stay what they are.
     """
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = Dense
+        elif type(module) is Conv1D:
+            module.__class__ = DenseTurned
     if any(one.device.type == "cpu" for one in model.parameters()):
         onednn_gain()  # before any thread asks
 

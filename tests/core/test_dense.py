@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
+from transformers.pytorch_utils import Conv1D
 
 from mmagent import dense
 from mmagent.core import Core
-from mmagent.dense import BLOCKS, Dense, as_torch_does, linear, onednn_gain, quicken
+from mmagent.dense import BLOCKS, Dense, DenseTurned, as_torch_does, linear, onednn_gain, quicken
 
 MOST, FEWEST = BLOCKS[0], BLOCKS[-1]
 
@@ -79,6 +80,25 @@ def test_gradients_are_those_of_torch(asked: list[int]) -> None:
     with as_torch_does():
         assert_close(found, gradient(), atol=1e-4, rtol=1e-4)
     assert asked == [256, 128] * 4
+
+
+def test_layers_of_gpt2_are_dense_layers_turned(asked: list[int]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(Conv1D(80, 48)).requires_grad_(False)
+    plain, x = Conv1D(80, 48).requires_grad_(False), torch.randn(2, 50, 48, requires_grad=True)
+    plain.load_state_dict(model[0].state_dict())
+    quicken(model)
+    assert type(model[0]) is DenseTurned
+    found, wanted = model(x), plain(x)
+    assert asked == [64, 32]
+    assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    weights = torch.randn(2, 50, 80)
+    (ours,) = torch.autograd.grad((found * weights).sum(), x)
+    (theirs,) = torch.autograd.grad((wanted * weights).sum(), x)
+    assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    model.requires_grad_(True)
+    model(x).sum().backward()
+    assert model[0].weight.grad is not None
 
 
 def test_few_rows_other_dtypes_and_trained_weights_are_left_to_torch(asked: list[int]) -> None:
