@@ -2,9 +2,10 @@
 
 torch multiplies float32 matrices through MKL, which on processors of other makers than its own leaves their
 widest vectors unused; convolutions and smaller dtypes go through oneDNN, which does not. Where many rows are
-read or learned from at once, products are about twice as fast there on such a machine, and equal
-up to rounding. Which one is faster is timed for some milliseconds, once per process; MKL is left only where
-the gain is beyond doubt, so that the same machine always multiplies in the same way.
+read or learned from at once, products are about twice as fast there on such a machine, and equal up to
+rounding; the bits of a row do not hang on the rows beside it. Which one is faster is timed for some
+milliseconds, once per process; MKL is left only where the gain is beyond doubt, so that the same machine
+always multiplies in the same way.
 """
 
 from __future__ import annotations
@@ -23,16 +24,21 @@ from transformers.pytorch_utils import Conv1D
 
 __all__ = ["Dense", "DenseTurned", "as_torch_does", "linear", "onednn_gain", "products", "quicken"]
 
-BLOCKS = (512, 256, 128, 64, 32)
+BLOCKS, FEWEST = (256, 64), 32
 """Rows that oneDNN is given at once. It writes a program for every number of rows that it meets, and keeps
-half a megabyte for it; so these are all that it meets. What is left over, and products of fewer rows, are
-MKL's."""
+half a megabyte for it; so these are all that it meets, unless a number comes again and again. Products of
+less than the fewest rows are MKL's."""
+
+OFTEN, MOST = 64, 48
+"""A product that has come so often is made at once from then on, while there are not so many kinds of them: a
+kind is a number of rows with a shape of weights. Training is made of a handful, and steps take four fifths of
+the time so."""
 
 WORTH = 1.5
 """oneDNN is asked from this speed-up on. It is about 2 where MKL is not made for the processor, and about 1
 where it is."""
 
-_IN, _OUT, _RUNS = 256, 512, 6  # 134 MFLOP a run: half a millisecond to one and a third
+_IN, _OUT, _RUNS = 256, 512, 6  # 67 MFLOP a run: a quarter to two thirds of a millisecond
 
 
 class Dense(nn.Linear):
@@ -77,7 +83,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if torch.is_grad_enabled() and x.requires_grad:
         made: Tensor = _Product.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return made
-    return _in_blocks(x, weight, bias)
+    return _multiplied(x, weight, bias)
 
 
 class _Product(torch.autograd.Function):
@@ -86,23 +92,45 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(weight)
-        return _in_blocks(x, weight, bias)
+        return _multiplied(x, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors
-        return _in_blocks(grad.contiguous(), weight.t(), None), None, None
+        return _multiplied(grad.contiguous(), weight.t(), None), None, None
 
 
-def _in_blocks(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Whole blocks by oneDNN, what is left over by MKL."""
+def _multiplied(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """At once what comes often, else in blocks: the same bits, which is looked at before."""
     rows = x.reshape(-1, x.shape[-1])
+    kind = len(rows), *weight.shape, weight.is_contiguous(), bias is not None
+    if not rows.is_contiguous():
+        made = _in_blocks(rows, weight, bias)
+    elif kind in _at_once or len(rows) in BLOCKS:
+        made = _onednn(rows, weight, bias)
+    else:
+        made = _in_blocks(rows, weight, bias)
+        if len(_at_once) < MOST:
+            _times[kind] = times = _times.get(kind, 0) + 1
+            if times == OFTEN and torch.equal(_onednn(rows, weight, bias), made):
+                _at_once.add(kind)
+    return made.view(*x.shape[:-1], -1)
+
+
+Kind = tuple[int | bool, ...]
+_at_once: set[Kind] = set()
+_times: dict[Kind, int] = {}  # how often each of the others came
+
+
+def _in_blocks(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, n) to (N, m), block by block; the last one is filled up with zeros."""
     made, blocks = rows.new_empty(len(rows), len(weight)), _blocks(len(rows))
     for part, place in zip(torch.split(rows, blocks), torch.split(made, blocks), strict=True):
-        product = _onednn if len(part) in BLOCKS else F.linear
-        place.copy_(product(part, weight, bias))
-    return made.view(*x.shape[:-1], -1)
+        if len(part) not in BLOCKS:
+            part = F.pad(part, (0, 0, 0, BLOCKS[-1] - len(part)))
+        place.copy_(_onednn(part, weight, bias)[: len(place)])
+    return made
 
 
 @functools.lru_cache(maxsize=1024)
@@ -130,7 +158,7 @@ _asked: list[None] = []  # one for each block of `as_torch_does` that is open
 
 @functools.cache
 def onednn_gain() -> float:
-    """How many times as fast oneDNN multiplies (512, 256) by (256, 512) in float32; 0 where it cannot.
+    """How many times as fast oneDNN multiplies (256, 256) by (256, 512) in float32; 0 where it cannot.
 
     The best of some runs in turns, in one thread, so that a busy machine delays both alike.
     """
@@ -155,14 +183,14 @@ def products() -> str:
     gain = onednn_gain()
     taken = "oneDNN" if gain >= WORTH else "torch's own"
     told = f"oneDNN is {gain:.2g} times as fast; taken from {WORTH} times on"
-    return f"products of {BLOCKS[-1]} rows and more on a CPU: {taken}; {told}"
+    return f"products of {FEWEST} rows and more on a CPU: {taken}; {told}"
 
 
 def _is_for_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         x.dtype is weight.dtype is torch.float32
         and x.device.type == weight.device.type == "cpu"
-        and x.numel() >= BLOCKS[-1] * x.shape[-1]
+        and x.numel() >= FEWEST * x.shape[-1]
         and not _asked
         and onednn_gain() >= WORTH
     )

@@ -10,9 +10,9 @@ from transformers.pytorch_utils import Conv1D
 
 from mmagent import dense
 from mmagent.core import Core
-from mmagent.dense import BLOCKS, Dense, DenseTurned, as_torch_does, linear, onednn_gain, quicken
+from mmagent.dense import BLOCKS, FEWEST, Dense, DenseTurned, as_torch_does, linear, onednn_gain, quicken
 
-MOST, FEWEST = BLOCKS[0], BLOCKS[-1]
+MOST, LEAST = BLOCKS
 
 
 @pytest.fixture
@@ -27,6 +27,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         rows.append(len(x))
         return product(x, weight, bias)
 
+    monkeypatch.setattr(dense, "_at_once", set())
+    monkeypatch.setattr(dense, "_times", {})
     monkeypatch.setattr(dense, "onednn_gain", lambda: 2.0)
     monkeypatch.setattr(dense, "_onednn", counting)
     return rows
@@ -42,14 +44,14 @@ def _layer(bias: bool = True) -> nn.Linear:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(FEWEST,), (3, 200), (2, MOST), (1, 2 * MOST + 65)])
+@pytest.mark.parametrize("shape", [(FEWEST,), (3, 200), (2, MOST), (1, 2 * MOST + LEAST + 1)])
 def test_products_are_those_of_torch(asked: list[int], shape: tuple[int, ...], bias: bool) -> None:
     layer = _layer(bias)
     x = torch.randn(*shape, 48)
     with torch.no_grad():
         found = layer(x)
         assert set(asked) <= set(BLOCKS)  # a handful of numbers of rows, whatever comes
-        assert 0 <= x.numel() // 48 - sum(asked) < FEWEST
+        assert 0 <= sum(asked) - x.numel() // 48 < LEAST  # the last one filled up
         with as_torch_does():
             wanted = layer(x)
     assert found.shape == wanted.shape
@@ -65,6 +67,47 @@ def test_parts_and_turned_matrices_are_multiplied_as_they_lie(asked: list[int]) 
     assert asked
 
 
+def test_what_comes_often_is_multiplied_at_once_and_is_the_same_to_the_bit(asked: list[int]) -> None:
+    layer, x = _layer(), torch.randn(3, 67, 48)
+    with torch.no_grad():
+        first = layer(x)
+        assert asked == [64, 64, 64, 64]
+        for _ in range(dense.OFTEN - 1):
+            layer(x)
+        asked.clear()
+        assert torch.equal(layer(x), first)
+        assert asked == [201]
+        assert torch.equal(layer(x[:1]), first[:1])  # nor do a row's bits hang on the others
+
+
+def test_what_would_be_other_bits_at_once_stays_in_blocks(
+    asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, x, counting = _layer(), torch.randn(201, 48), dense._onednn
+
+    def another(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return counting(rows, weight, bias) + (1e-6 if len(rows) == 201 else 0.0)
+
+    monkeypatch.setattr(dense, "_onednn", another)
+    with torch.no_grad():
+        for _ in range(dense.OFTEN + 1):
+            layer(x)
+    assert asked.count(201) == 1  # when it was looked at
+    assert not dense._at_once
+
+
+def test_the_kinds_that_are_multiplied_at_once_are_so_many_and_no_more(
+    asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "OFTEN", 1)
+    monkeypatch.setattr(dense, "MOST", 3)
+    layer = _layer()
+    with torch.no_grad():
+        for rows in range(33, 63):
+            layer(torch.randn(rows, 48))
+    assert len(dense._at_once) == len(dense._times) == 3
+
+
 def test_gradients_are_those_of_torch(asked: list[int]) -> None:
     layer, x, weights = _layer(), torch.randn(2, 200, 48), torch.randn(2, 200, 80)
 
@@ -76,10 +119,10 @@ def test_gradients_are_those_of_torch(asked: list[int]) -> None:
         return given.grad
 
     found = gradient()
-    assert asked == [256, 128] * 4  # there and back, twice
+    assert asked == [256, 64, 64, 64] * 4  # there and back, twice
     with as_torch_does():
         assert_close(found, gradient(), atol=1e-4, rtol=1e-4)
-    assert asked == [256, 128] * 4
+    assert asked == [256, 64, 64, 64] * 4
 
 
 def test_layers_of_gpt2_are_dense_layers_turned(asked: list[int]) -> None:
@@ -90,7 +133,7 @@ def test_layers_of_gpt2_are_dense_layers_turned(asked: list[int]) -> None:
     quicken(model)
     assert type(model[0]) is DenseTurned
     found, wanted = model(x), plain(x)
-    assert asked == [64, 32]
+    assert asked == [64, 64]
     assert_close(found, wanted, atol=1e-5, rtol=1e-5)
     weights = torch.randn(2, 50, 80)
     (ours,) = torch.autograd.grad((found * weights).sum(), x)
