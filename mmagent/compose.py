@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmagent.copying import Copying
+from mmagent.copying import Copying, Heard
 from mmagent.errors import UserError
 from mmagent.prompts import PromptShot, Rendered, check_template, render, template_uses
 from mmagent.request import Request
@@ -82,6 +82,8 @@ class Composed:
     @property
     def mixer(self) -> Mixer | None:
         """What has a say in every token beside the core."""
+        if self.vote and self.copying:
+            return Heard(self.copying, self.vote)
         return self.vote or self.copying
 
 

@@ -16,9 +16,10 @@ from mmagent.continuation import AnswerCodec, continuations
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mmagent.memory import Vote
     from mmagent.telling import Told
 
-__all__ = ["COPIED", "Copying"]
+__all__ = ["COPIED", "Copying", "Heard"]
 
 COPIED = 0.5
 """The share of the copy. From a half on no other token can be likelier than the next one of what was told."""
@@ -55,3 +56,18 @@ class Copying:
         own = probs.index_select(0, ids).double().cpu().numpy()
         copied = torch.from_numpy(entry.shares(np.ones(1), own, False)).to(probs)
         return (probs * (1.0 - self._share)).index_add_(0, ids, self._share * copied)
+
+
+class Heard:
+    """A mixer of both: the shot memory's vote on what the core says with the copy's help."""
+
+    def __init__(self, copying: Copying, vote: Vote) -> None:
+        self._copying, self._vote = copying, vote
+
+    def __call__(self, generated: Sequence[int], probs: Tensor) -> Tensor:
+        """(V,) of both, given the answer's tokens so far."""
+        return self._vote(generated, self._copying(generated, probs))
+
+    def leading(self, generated: Sequence[int], probs: Tensor, mixed: Tensor) -> Tensor:
+        """(V,) whose greatest begins the likeliest answer, as the vote has it."""
+        return self._vote.leading(generated, self._copying(generated, probs), mixed)

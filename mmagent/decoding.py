@@ -133,7 +133,7 @@ class Decoder:
         if (scale, bias) != (1.0, 0.0):
             confidence = calibrate(confidence, scale, bias)
         text = made.text.replace(BROKEN, "").strip().removesuffix(composed.drop).strip()
-        if composed.copying and not composed.vote:
+        if composed.copying and not (composed.vote and composed.vote.weight > 0):
             confidence = composed.copying.confidence(text, confidence)
         return self._answer(composed, text, confidence, len(made.token_ids), made.n_prompt)
 

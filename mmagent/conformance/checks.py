@@ -27,5 +27,6 @@ CHECKS = (
     Check("input missing", asking.missing),
     Check("augmentation", told.augmentation),
     Check("profile", told.profile),
+    Check("words", told.words),
     Check("time and memory", told.cost),
 )

@@ -10,7 +10,7 @@ from mmagent.conformance.check import Failed, Skipped, demand
 from mmagent.conformance.subject import Subject
 from mmagent.profile import ASPECTS, Profile
 
-__all__ = ["augmentation", "cost", "profile"]
+__all__ = ["augmentation", "cost", "profile", "words"]
 
 
 def augmentation(subject: Subject) -> str:
@@ -66,6 +66,22 @@ def _whole(made: object) -> Profile:
     lost = [heading for key, heading in ASPECTS.items() if not made.aspects.get(key)]
     demand(not lost, f"the profile tells nothing about {lost[0] if lost else ''}.")
     return made
+
+
+def words(subject: Subject) -> str:
+    """tell says the same of a value in a batch and alone; answer gives that with its probability."""
+    encoder = subject.encoder
+    if not hasattr(encoder, "tell"):
+        raise Skipped("the encoder has no `tell`, so nothing is said in words.")
+    said = list(encoder.tell(subject.raws))
+    alone = [text for raw in subject.raws for text in encoder.tell([raw])]
+    demand(all(isinstance(text, str) for text in said), "`tell` gives something that is no text.")
+    demand(said == alone, f"`tell` says {said!r:.200} of a batch, and {alone!r:.200} of each value alone.")
+    if hasattr(encoder, "answer"):
+        answers = list(encoder.answer(subject.raws))
+        demand([text for text, _ in answers] == said, "`answer` gives other words than `tell`.")
+        demand(all(0 <= sure <= 1 for _, sure in answers), "`answer` is surer than 1, or less sure than 0.")
+    return f"{said[0]!r:.80}"
 
 
 def cost(subject: Subject) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -10,7 +13,7 @@ import torch
 from mmagent.agent import Agent, Request, Shot
 from mmagent.answer import Answer
 from mmagent.bundle import Bundle
-from mmagent.copying import COPIED, Copying
+from mmagent.copying import COPIED, Copying, Heard
 from mmagent.telling import Told
 from mmagent_table.asker import Asker
 from mmagent_table.encoders import write_asker
@@ -117,3 +120,24 @@ def test_shots_are_heard_instead(agent: Agent) -> None:
     assert agent.ask(ASKED[0], table=CAPITALS, shots=shots).text == "Lisbon"
     without = agent.ask(ASKED[0], table=CAPITALS, shots=shots, memory=False)
     assert without.text != "Madrid"  # the core of random weights, alone
+
+
+def test_a_memory_that_knows_nothing_like_it_leaves_the_copy(agent: Agent) -> None:
+    read = agent.read(Request(ASKED[0], {"table": [CAPITALS]}))
+    assert read.copying is not None
+
+    class Silent:
+        weight = 0.0
+
+        def __call__(self, generated: Sequence[int], probs: torch.Tensor) -> torch.Tensor:
+            return probs
+
+        def leading(self, generated: Sequence[int], probs: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+            return mixed
+
+    both = replace(read, vote=cast("Any", Silent())).mixer
+    made = agent.core.generate([read.prompt], mixers=[both], stop=read.stop, max_tokens=24)
+    assert made[0].text.strip() == "Madrid"
+    copying, own = Copying("dax", 0.8, Letters()), probabilities()
+    vote = cast("Any", lambda generated, probs: probs.flip(0))
+    torch.testing.assert_close(Heard(copying, vote)([], own), copying([], own).flip(0))
