@@ -272,8 +272,8 @@ def test_what_fails_in_a_process_of_its_own_is_told(thermal: Path) -> None:
 
 
 def test_every_check_is_shown_to_fail() -> None:
-    """Those that no fault above breaks have a test of their own here."""
-    own = {"light import", "declared well", "own files recognised", "time and memory"}
+    """Those that no fault above breaks have a test of their own, here and in `test_words`."""
+    own = {"light import", "declared well", "own files recognised", "time and memory", "words"}
     assert {check for check, *_ in FAULTS.values()} | own == {check.name for check in CHECKS}
 
 
