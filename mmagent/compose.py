@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmagent.copying import Copying, Heard
+from mmagent.copying import Copying, VoteOnCopy
 from mmagent.errors import UserError
 from mmagent.prompts import PromptShot, Rendered, check_template, render, template_uses
 from mmagent.request import Request
@@ -62,7 +62,7 @@ class Composed:
     """A question, ready for the core.
 
     asked  the question that shots are compared with;  codec  how their answers are written after the prompt
-    vote   the shot memory's;  copying  of what an encoder told, where no shots speak
+    vote   the shot memory's say;  copying  that of an encoder that found the answer, unless shots are given
     """
 
     prompt: list[str | Soft]
@@ -83,7 +83,7 @@ class Composed:
     def mixer(self) -> Mixer | None:
         """What has a say in every token beside the core."""
         if self.vote and self.copying:
-            return Heard(self.copying, self.vote)
+            return VoteOnCopy(self.copying, self.vote)
         return self.vote or self.copying
 
 

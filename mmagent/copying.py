@@ -1,4 +1,4 @@
-"""What an encoder tells in words is said as it was told: a copy mechanism beside the core.
+"""An answer that an encoder found is said as it was told: a copy mechanism beside the core.
 
 A core that never read a name may spell it wrong, though it stands in its prompt. So, as in CopyNet (Gu et al.
 2016) and the pointer-generator (See et al. 2017), the next token is drawn from a mixture of what the core
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mmagent.memory import Vote
     from mmagent.telling import Told
 
-__all__ = ["COPIED", "Copying", "Heard"]
+__all__ = ["COPIED", "Copying", "VoteOnCopy"]
 
 COPIED = 0.5
 """The share of the copy. From a half on no other token can be likelier than the next one of what was told."""
@@ -45,7 +45,7 @@ class Copying:
         return self._sure if text.split() == self._words.split() else (1.0 - self._sure) * own
 
     def __call__(self, generated: Sequence[int], probs: Tensor) -> Tensor:
-        """(V,) with the copy's share, given the answer's tokens so far. How to end is left to the core."""
+        """(V,) with the copy's share, given the answer's tokens so far; the core says which token ends it."""
         import numpy as np
         import torch
 
@@ -58,7 +58,7 @@ class Copying:
         return (probs * (1.0 - self._share)).index_add_(0, ids, self._share * copied)
 
 
-class Heard:
+class VoteOnCopy:
     """A mixer of both: the shot memory's vote on what the core says with the copy's help."""
 
     def __init__(self, copying: Copying, vote: Vote) -> None:

@@ -42,7 +42,7 @@ from mmagent_table.cells import is_missing
 from mmagent_table.encoders import read_asker
 from mmagent_table.reader import TableReader
 from mmagent_table.table import Table
-from mmagent_table.tell import tell
+from mmagent_table.tell import spoken, tell
 from mmagent_table.words import same_answer
 
 
@@ -171,7 +171,7 @@ def answered(
     for name in judges.models if judges is not None else ():
         assert judges is not None
         best = [judges.best(name, candidates(one.question, tables[one.table].grid)) for one in asked]
-        rights[name] = judge([", ".join(program.said) for program in best])
+        rights[name] = judge([spoken(program.said) for program in best])
     rights["most frequent cell"] = judge([most_frequent(tables[one.table]) for one in asked])
     rights["blind"] = generated(lambda at: Request(asked[at].question))[0]
     rights["shuffled"] = generated(

@@ -60,8 +60,8 @@ def tell(table: Table, question: str | None, asker: Asker) -> Told:
 
 
 def spoken(cells: Sequence[str]) -> str:
-    """Cells as an answer; where all of them are empty, it says so."""
-    return ", ".join(cells) if any(cell.strip() for cell in cells) else EMPTY
+    """Cells as an answer, empty ones left out; where all of them are empty, it says so."""
+    return ", ".join(cell for cell in cells if cell.strip()) or EMPTY
 
 
 def described(table: Table) -> str:

@@ -11,7 +11,6 @@ from mmagent.bundle import find_bundle
 from mmagent.conformance import CHECKS, Outcome, Subject, run_check, subject_of
 from mmagent.plugins import load_plugins
 
-TABLE = {"town": ["Rome", "Bern"], "people": [3, 1]}
 GOOD = {"tell": lambda raws: ["dax"] * len(raws), "answer": lambda raws: [("dax", 0.5)] * len(raws)}
 
 

@@ -165,7 +165,7 @@ def test_the_core_alone_needs_the_bundles_own_adapter(tiny_bundle: Path, data: A
         prepare(data, Agent.load(tiny_bundle), settings, encoder=str(tiny_bundle / "image" / "encoder"))
 
 
-def test_an_encoder_that_has_done_its_work_is_let_go(data: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_an_encoder_that_has_done_its_work_is_let_go(data: Any, tiny_bundle: Path) -> None:
     agent = Agent.load(tiny_bundle)
     encoder = agent.encoder("image")[1]
     alive, name = weakref.ref(encoder), encoder.id
