@@ -26,7 +26,8 @@ class Answer:
     text: str
     """The answer, without the blanks and the stop text around it."""
     confidence: float
-    """How likely it is right, 0 to 1: length-normalised probability, calibrated where the bundle says how."""
+    """How likely it is right, 0 to 1: length-normalised probability, calibrated where the bundle says how; that
+    of the adapter or encoder itself, where one found the answer and the core says it."""
     bundle: str
     """Name of the bundle that answered."""
     seconds: float
@@ -37,6 +38,9 @@ class Answer:
     """Tokens read, prefixes included."""
     choices: dict[str, float] | None = None
     """Probability of each choice, where choices were given."""
+    supposed: dict[str, float] | None = None
+    """What the input may be, likeliest first, where its adapter supposes: the answers that hold nearly all of
+    the probability, each with its own."""
     shots_in_context: int = 0
     """How many shots stood in the prompt."""
     shots: list[ShotVote] = field(default_factory=list)

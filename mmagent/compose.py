@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmagent.copying import Copying, VoteOnCopy
+from mmagent.copying import Copying, VoteAfter
 from mmagent.errors import UserError
 from mmagent.prompts import PromptShot, Rendered, check_template, render, template_uses
 from mmagent.request import Request
 from mmagent.shotset import ShotSet, signature
+from mmagent.supposing import BySuppositions, Suppositions
 
 if TYPE_CHECKING:
     from mmagent.bundle import Bundle
@@ -63,6 +65,7 @@ class Composed:
 
     asked  the question that shots are compared with;  codec  how their answers are written after the prompt
     vote   the shot memory's say;  copying  that of an encoder that found the answer, unless shots are given
+    suppositions  what else the inputs may be, where adapters say so, unless shots are given
     """
 
     prompt: list[str | Soft]
@@ -76,6 +79,7 @@ class Composed:
     codec: Codec
     vote: Vote | None = None
     copying: Copying | None = None
+    suppositions: Suppositions | None = None
     choices: tuple[str, ...] | None = None
     shot_set: ShotSet | None = field(default=None, repr=False)
 
@@ -83,7 +87,9 @@ class Composed:
     def mixer(self) -> Mixer | None:
         """What has a say in every token beside the core."""
         if self.vote and self.copying:
-            return VoteOnCopy(self.copying, self.vote)
+            return VoteAfter(self.copying, self.vote)
+        if self.vote and self.suppositions and self.suppositions.one_of:
+            return VoteAfter(BySuppositions(self.suppositions.one_of, self.codec), self.vote)
         return self.vote or self.copying
 
 
@@ -123,6 +129,7 @@ class Composer:
             voters = shots or self._own
             vote = voters.vote(percepts, asked, codec, codec.key, self._senses.memory_settings, n_shots)
         told = percepts[0].told if len(percepts) == 1 and not shots else None
+        supposed = [] if shots else [percept for percept in percepts if percept.supposed is not None]
         return Composed(
             prompt=rendered.parts,
             length=length,
@@ -135,8 +142,26 @@ class Composer:
             codec=codec,
             vote=vote,
             copying=Copying.of(told, codec),
+            suppositions=self._suppositions(supposed, rendered.parts) if supposed else None,
             choices=tuple(request.choices) if request.choices else None,
             shot_set=shots,
+        )
+
+    def _suppositions(self, percepts: Sequence[Percept], prompt: Sequence[str | Soft]) -> Suppositions:
+        """What inputs may be that each are supposed to be something, in their prompt."""
+        found = [percept.supposed for percept in percepts if percept.supposed is not None]
+        each = list({id(one): one for one in found}.values())  # those of one thing have one between them
+
+        def instead(answer: int) -> dict[str, Soft]:
+            others = [(one.soft, self._senses.supposed_to_be(one, answer).soft) for one in percepts]
+            return {one.key: other for one, other in others if one is not None and other is not None}
+
+        return Suppositions(
+            prompt,
+            words=each[0].answers[each[0].likeliest],
+            sure=math.prod(one.shares[one.likeliest] for one in each),
+            one_of=each[0] if len(each) == 1 else None,
+            instead=instead,
         )
 
     @property
@@ -146,7 +171,9 @@ class Composer:
     def _question(
         self, request: Request, percepts: Sequence[Percept], shots: ShotSet | None, options: Options
     ) -> str | None:
-        """What is asked: as typed; else what the shots asked; else None, which is a description."""
+        """What is asked: as typed; else what the shots asked; else what this is, of inputs that adapters have
+        names for; else None, which is a description.
+        """
         if request.question:
             return request.question
         if options.prompt is None and options.memory and percepts and not shots:
@@ -156,7 +183,8 @@ class Composer:
         if options.prompt is None and shots:
             asked = {ready.shot.question for ready in shots.shots}
             return (asked.pop() if len(asked) == 1 else None) or self._default_question
-        needed = bool(request.choices) or str(options.prompt) in ASKING
+        named = bool(percepts) and all(percept.supposed is not None for percept in percepts)
+        needed = bool(request.choices) or str(options.prompt) in ASKING or (named and options.prompt is None)
         return self._default_question if needed else None
 
     def _demand_content(

@@ -16,10 +16,11 @@ from mmagent.continuation import AnswerCodec, continuations
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mmagent.core.decode import Mixer
     from mmagent.memory import Vote
     from mmagent.telling import Told
 
-__all__ = ["COPIED", "Copying", "VoteOnCopy"]
+__all__ = ["COPIED", "Copying", "VoteAfter"]
 
 COPIED = 0.5
 """The share of the copy. From a half on no other token can be likelier than the next one of what was told."""
@@ -58,16 +59,16 @@ class Copying:
         return (probs * (1.0 - self._share)).index_add_(0, ids, self._share * copied)
 
 
-class VoteOnCopy:
-    """A mixer of both: the shot memory's vote on what the core says with the copy's help."""
+class VoteAfter:
+    """A mixer of both: the shot memory's vote on what another mixer makes of the core's say."""
 
-    def __init__(self, copying: Copying, vote: Vote) -> None:
-        self._copying, self._vote = copying, vote
+    def __init__(self, first: Mixer, vote: Vote) -> None:
+        self._first, self._vote = first, vote
 
     def __call__(self, generated: Sequence[int], probs: Tensor) -> Tensor:
         """(V,) of both, given the answer's tokens so far."""
-        return self._vote(generated, self._copying(generated, probs))
+        return self._vote(generated, self._first(generated, probs))
 
     def leading(self, generated: Sequence[int], probs: Tensor, mixed: Tensor) -> Tensor:
         """(V,) whose greatest begins the likeliest answer, as the vote has it."""
-        return self._vote.leading(generated, self._copying(generated, probs), mixed)
+        return self._vote.leading(generated, self._first(generated, probs), mixed)

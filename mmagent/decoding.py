@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ BROKEN = "\ufffd"  # what bytes decode to that never became a character; nobody 
 SHARED = 8  # requests that share their shots are batched by themselves from this many on
 
 OnText = Callable[[str], None]
+Scored = tuple[float, "list[ChoiceScore]"]  # of some texts under one prompt, and the prompt's probability
 T = TypeVar("T")
 
 
@@ -91,13 +93,37 @@ class Decoder:
 
         def run(part: Sequence[Job]) -> list[ChoiceScore]:
             composed = [job.composed for job in part]
-            texts = [[job.composed.write_answer(answers[job.index])] for job in part]
-            mixers = [one.mixer for one in composed]
-            prompts = [one.prompt for one in composed]
-            scores = self._core.score(prompts, texts, cache=self._kept(composed), mixers=mixers)
-            return [own[0] for own in scores]
+            texts = [[answers[job.index]] for job in part]
+            return [mixture(own)[0] for own in self._scores(composed, texts, beside=True)]
 
         return _in_halves(batch, run)
+
+    def _scores(
+        self, composed: Sequence[Composed], texts: Sequence[Sequence[str]], *, beside: bool = False
+    ) -> list[list[Scored]]:
+        """Scores of each one's texts under everything that its inputs may be, with how probable that is.
+
+        beside: whether the only text of each is among what they may be, however improbable.
+        """
+        supposed = [
+            one.suppositions.prompts(() if beside else own, own[0] if beside else None)
+            if one.suppositions
+            else [(1.0, one.prompt)]
+            for one, own in zip(composed, texts, strict=True)
+        ]
+        prompts = [prompt for each in supposed for _, prompt in each]
+        written = [
+            [one.write_answer(text) for text in own]
+            for one, own, each in zip(composed, texts, supposed, strict=True)
+            for _ in each
+        ]
+        votes = [
+            one.vote if one.suppositions else one.mixer
+            for one, each in zip(composed, supposed, strict=True)
+            for _ in each
+        ]
+        found = iter(self._core.score(prompts, written, cache=self._kept(composed), mixers=votes))
+        return [[(share, next(found)) for share, _ in each] for each in supposed]
 
     def _kept(self, composed: Sequence[Composed]) -> PrefixCache | None:
         """The cache, where its states will be of use: for a single prompt, and for prompts with shots."""
@@ -109,8 +135,7 @@ class Decoder:
         mixers = [one.mixer for one in composed]
         cache = self._kept(composed)
         if composed[0].choices is not None:
-            written = [[one.write_answer(text) for text in one.choices or ()] for one in composed]
-            scores = self._core.score(prompts, written, cache=cache, mixers=mixers)
+            scores = self._scores(composed, [one.choices or () for one in composed])
             return [self._chosen(one, row) for one, row in zip(composed, scores, strict=True)]
         stream = _Stream(on_text, composed[0].drop) if on_text is not None else None
         generations = self._core.generate(
@@ -133,18 +158,23 @@ class Decoder:
         if (scale, bias) != (1.0, 0.0):
             confidence = calibrate(confidence, scale, bias)
         text = made.text.replace(BROKEN, "").strip().removesuffix(composed.drop).strip()
-        if composed.copying and not (composed.vote and composed.vote.weight > 0):
-            confidence = composed.copying.confidence(text, confidence)
+        knows = composed.copying or composed.suppositions
+        if knows and not (composed.vote and composed.vote.weight > 0):
+            confidence = knows.confidence(text, confidence)
         return self._answer(composed, text, confidence, len(made.token_ids), made.n_prompt)
 
-    def _chosen(self, composed: Composed, scores: Sequence[ChoiceScore]) -> Answer:
+    def _chosen(self, composed: Composed, scores: Sequence[Scored]) -> Answer:
         """The likeliest choice; a bundle may calibrate choices apart from answers."""
         choices = composed.choices or ()
-        shares = choice_probabilities({c: one.normalised for c, one in zip(choices, scores, strict=True)})
+        shares = dict.fromkeys(choices, 0.0)
+        for weight, own in scores:
+            given = choice_probabilities({c: one.normalised for c, one in zip(choices, own, strict=True)})
+            for choice, share in given.items():
+                shares[choice] += weight * share
         best = max(shares, key=lambda choice: shares[choice])
         scale, bias = calibration_for(self._bundle.calibration, ["choices"], general=False)
         confidence = calibrate(shares[best], scale, bias) if (scale, bias) != (1.0, 0.0) else shares[best]
-        n_tokens = sum(one.n_tokens for one in scores)
+        n_tokens = sum(one.n_tokens for _, own in scores for one in own)
         return self._answer(composed, best, confidence, n_tokens, composed.length, choices=shares)
 
     def _answer(
@@ -156,7 +186,7 @@ class Decoder:
         prompt_tokens: int,
         choices: dict[str, float] | None = None,
     ) -> Answer:
-        vote = composed.vote
+        vote, may_be = composed.vote, composed.suppositions
         return Answer(
             text=text,
             confidence=confidence,
@@ -165,11 +195,27 @@ class Decoder:
             tokens=tokens,
             prompt_tokens=prompt_tokens,
             choices=choices,
+            supposed=may_be.one_of.named() if may_be and may_be.one_of else None,
             shots_in_context=composed.n_shots,
             shots=vote.explain() if vote else [],
             memory_weight=vote.weight if vote else None,
             dtype=self._core.numbers,
         )
+
+
+def mixture(scores: Sequence[Scored]) -> list[ChoiceScore]:
+    """The scores of one thing's texts as their log-probability under the mixture of all that it may be."""
+    if len(scores) == 1:
+        return list(scores[0][1])
+    found = []
+    for each in zip(*(own for _, own in scores), strict=True):
+        terms = [
+            math.log(weight) + one.logprob for (weight, _), one in zip(scores, each, strict=True) if weight
+        ]
+        top = max(terms)
+        whole = top + math.log(math.fsum(math.exp(term - top) for term in terms)) if top > -math.inf else top
+        found.append(replace(each[0], logprob=whole))
+    return found
 
 
 class _Stream:

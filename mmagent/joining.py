@@ -10,10 +10,10 @@ reads the same thing in each of their places.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
+
+from mmagent.supposing import Supposing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,17 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Joining", "joined", "joins_of"]
 
 
-class Joining(Protocol):
-    """An adapter whose evidence may be added to that of the senses it was trained with."""
+class Joining(Supposing, Protocol):
+    """An adapter that supposes, whose evidence may be added to that of the senses it was trained with."""
 
     joins: tuple[str, ...]
     """The senses that were trained together, its own among them; empty where it speaks for itself alone."""
-
-    def evidence(self, values: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
-        """(B, n, d_encoder), (B, n) bool and (B, d_encoder) to evidence (B, e)."""
-
-    def spoken(self, evidence: Tensor) -> Tensor:
-        """Evidence (B, e), of one sense or added up, to soft tokens (B, n_tokens, d_core)."""
 
 
 def joins_of(adapter: object) -> tuple[str, ...]:
@@ -44,10 +38,12 @@ def joins_of(adapter: object) -> tuple[str, ...]:
     return found
 
 
-def joined(percepts: Sequence[Percept], speak: Callable[[str, Tensor], Tensor]) -> Sequence[Percept]:
+def joined(
+    percepts: Sequence[Percept], speak: Callable[[Sequence[Percept], Tensor], Sequence[Percept]]
+) -> Sequence[Percept]:
     """Percepts of one question, each of them speaking of all that were trained with it.
 
-    speak: from a modality and evidence (1, e) to soft tokens (1, k, d_core). Where a question has several
+    speak: percepts that join, as they speak by their evidence (1, e) together. Where a question has several
     inputs of one modality, these may show different things, so nothing is added up.
     """
     out = list(percepts)
@@ -59,10 +55,6 @@ def joined(percepts: Sequence[Percept], speak: Callable[[str, Tensor], Tensor]) 
         if len({out[at].modality for at in places}) < max(2, len(places)):
             continue
         together: Any = sum(out[at].evidence for at in places)  # (e,)
-        heard = hashlib.sha256("\n".join(out[at].soft.key for at in places).encode()).hexdigest()  # type: ignore[union-attr]
-        for at in places:
-            one = out[at]
-            assert one.soft is not None
-            said = speak(one.modality, together[None])[0]  # (k, d_core)
-            out[at] = replace(one, soft=replace(one.soft, embeds=said, key=f"{one.soft.key}+{heard}"))
+        for at, one in zip(places, speak([out[at] for at in places], together[None]), strict=True):
+            out[at] = one
     return out

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmagent.core import Soft
+    from mmagent.supposing import Supposed
     from mmagent.telling import Told
 
 __all__ = ["Kept", "Percept", "file_stamp"]
@@ -27,6 +28,7 @@ class Percept:
     pooled  (d_encoder,) on the CPU, for the shot memory
     soft    its prefix in the prompt; None where the sense has no adapter
     told    the words behind the prefix, where an encoder tells some
+    supposed  what it may be, where the adapter supposes (`supposing`); the prefix is the likeliest's
     evidence, joins  what it adds to that of other senses (e,), on the CPU, and which they are (`joining`)
     """
 
@@ -37,6 +39,7 @@ class Percept:
     evidence: Tensor | None = None
     joins: tuple[str, ...] = ()
     told: Told | None = None
+    supposed: Supposed | None = None
 
     @property
     def n_bytes(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +18,7 @@ from mmagent.errors import UserError, did_you_mean
 from mmagent.joining import joined, joins_of
 from mmagent.memory import MemorySettings
 from mmagent.percept import Kept, Percept, file_stamp
+from mmagent.supposing import Supposed, supposes
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mmagent.modality import Encoder, Features, Modality, Reader
     from mmagent.plugins import Plugins
     from mmagent.stored import StoredShots
+    from mmagent.supposing import Supposing
     from mmagent.workers import Workers
 
 __all__ = ["ENCODE_BATCH", "Percept", "Senses", "demand_own_core"]
@@ -154,13 +156,35 @@ class Senses:
         """The percepts of one question: those of senses that were trained together speak of all of them."""
         if len({percept.modality for percept in percepts if percept.joins}) < 2:
             return percepts
+        return joined(percepts, self._spoken)
+
+    def supposed_to_be(self, percept: Percept, answer: int) -> Percept:
+        """A percept as it were if its input was another of the answers that it may be."""
         import torch
 
-        def speak(modality: str, evidence: Tensor) -> Tensor:
-            return cast("Joining", self._wake(modality).adapter).spoken(evidence.to(self._device))
+        from mmagent.core import Soft
+
+        sense = self._wake(percept.modality)
+        with torch.no_grad():
+            said = cast("Supposing", sense.adapter).said(torch.tensor([answer], device=self._device))[0]
+        soft = Soft(said.clone(), f"{percept.modality}:{sense.adapter_id}={answer}")
+        return replace(percept, soft=soft)
+
+    def _spoken(self, percepts: Sequence[Percept], evidence: Tensor) -> Sequence[Percept]:
+        """Percepts of one thing, as they speak by what they are evidence for together, (1, e)."""
+        first = cast("Joining", self._wake(percepts[0].modality).adapter)
+        supposed = self._supposed(first, evidence.to(self._device))[0]
+        found = [self.supposed_to_be(one, supposed.likeliest) for one in percepts]
+        return [replace(one, supposed=supposed) for one in found]
+
+    @staticmethod
+    def _supposed(adapter: Supposing, evidence: Tensor) -> list[Supposed]:
+        """What inputs may be by their evidence (B, e)."""
+        import torch
 
         with torch.no_grad():
-            return joined(percepts, speak)
+            shares = adapter.shares(evidence).double().cpu().tolist()
+        return [Supposed(tuple(adapter.answers), tuple(one)) for one in shares]
 
     def _workers(self, n_sources: int, batch_size: int) -> Workers:
         """Several at work, unless what they make goes through a store, which takes one after the other."""
@@ -337,16 +361,34 @@ class Senses:
 
         sense = self._wake(modality)
         pooled = features.pooled.float().cpu()  # (B, d_encoder)
-        prefixes, evidence, joins = None, None, joins_of(sense.adapter)
-        if sense.adapter is not None:
-            whole = [part.to(self._device) for part in (features.values, features.mask, features.pooled)]
-            prefixes = sense.adapter(*whole)  # (B, k, d_core)
-            evidence = cast("Joining", sense.adapter).evidence(*whole).cpu() if joins else None  # (B, e)
+        if sense.adapter is None:
+            yield from (Percept(modality, key, pooled[at].clone(), None) for at, key in enumerate(keys))
+            return
+        whole = [part.to(self._device) for part in (features.values, features.mask, features.pooled)]
+        if supposes(sense.adapter):
+            yield from self._supposing(modality, keys, pooled, sense.adapter.evidence(*whole))
+            return
+        prefixes = sense.adapter(*whole)  # (B, k, d_core)
         for at, key in enumerate(keys):
             name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}"
-            soft = None if prefixes is None else Soft(prefixes[at].clone(), name)
-            said = None if evidence is None else evidence[at].clone()
-            yield Percept(modality, key, pooled[at].clone(), soft, said, joins)
+            yield Percept(modality, key, pooled[at].clone(), Soft(prefixes[at].clone(), name))
+
+    def _supposing(
+        self, modality: str, keys: Sequence[str], pooled: Tensor, evidence: Tensor
+    ) -> Iterator[Percept]:
+        """Inputs by their evidence (B, e), as what each is most likely."""
+        import torch
+
+        from mmagent.core import Soft
+
+        sense = self._wake(modality)
+        adapter, joins = cast("Supposing", sense.adapter), joins_of(sense.adapter)
+        supposed = self._supposed(adapter, evidence)
+        said = adapter.said(torch.tensor([one.likeliest for one in supposed], device=self._device))
+        for at, (key, one) in enumerate(zip(keys, supposed, strict=True)):
+            soft = Soft(said[at].clone(), f"{modality}:{sense.adapter_id}={one.likeliest}")
+            own = evidence[at].cpu().clone() if joins else None
+            yield Percept(modality, key, pooled[at].clone(), soft, own, joins, supposed=one)
 
     def _seen_before(self, modality: str, source: object) -> str | None:
         """The content of a file that was read before and has not changed since."""

@@ -1,16 +1,18 @@
 """Concepts: which one it is, a linear probe says; how it is said, soft tokens are trained for.
 
-The pooled feature f gives a probability for each of C concepts, the answers of the labelled set, and the core
-reads the mean of their soft tokens under it:
+The pooled feature f gives a probability for each of C concepts, the answers of the labelled set, and each has
+soft tokens in which the core reads it:
 
-    p = softmax(A f + b)        prefix = sum_c p_c E_c,  E_c (k, d_core)
+    p = softmax(A f + b)        prefix of concept c: E_c (k, d_core)
 
 That is a concept bottleneck (Koh et al. 2020, "Concept Bottleneck Models") whose concepts are written in
 soft prompts (Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning"). A and b have a
 convex fit, multinomial logistic regression, which a few hundred examples settle better than gradients through
 a language model do; they are fitted first (`fit`) and stay. E starts as the core's own embeddings of the
-words and is trained through the core. So the answer is right as often as the probe is, and the core, which
-knows the words, can be asked other things about what it sees.
+words and is trained through the core, each concept on the rows that have its answer. An input is what the
+probe supposes it to be (`mmagent.supposing`): the core reads one concept at a time, never a mean of several,
+out of which it made words that are nobody's answer. So the answer is right as often as the probe is and as
+sure, and the core, which knows the words, can be asked other things about what it sees.
 
 Where several senses learn together, each has a probe of its own, fitted alone, and they are added up as
 likelihoods (`mmagent.joining`): with x_s the features of the senses s that are there,
@@ -85,7 +87,8 @@ class Concepts(nn.Module):
 
     def probabilities(self, pooled: Tensor) -> Tensor:
         """(B, d_encoder) to (B, C), in the order of `answers`. Raises `UserError` before any fit."""
-        return self._shares(self._logits(pooled))
+        logits = self._logits(pooled)
+        return torch.softmax(logits + self.prior if self.joins else logits, dim=-1)
 
     def evidence(self, values: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
         """Log-likelihoods (B, C) of the answers, up to a constant, to be added to those of other senses.
@@ -98,18 +101,22 @@ class Concepts(nn.Module):
         views = pooled.to(self.view.dtype) @ self.view.T + self.view_bias
         return torch.cat([logits, views, views.square()], dim=-1)
 
-    def spoken(self, evidence: Tensor) -> Tensor:
-        """Evidence (B, e), of one sense or several, to soft tokens (B, n_tokens, d_core)."""
+    def shares(self, evidence: Tensor) -> Tensor:
+        """Evidence (B, e), of one sense or several, to the probabilities of the answers (B, C)."""
         if self.n_views:
             sizes = [len(self.answers), self.n_views, self.n_views]
             logits, views, squares = torch.split(evidence, sizes, dim=-1)
             products = (views.square() - squares) / 2  # summed over each two of the senses that are there
             evidence = logits + products @ self.pair.T
-        return torch.einsum("bc,ckd->bkd", self._shares(evidence).to(self.words.dtype), self.words)
+        return torch.softmax(evidence + self.prior if self.joins else evidence, dim=-1)
+
+    def said(self, concepts: Tensor) -> Tensor:
+        """Concepts (B,), by their place in `answers`, to soft tokens (B, n_tokens, d_core)."""
+        return self.words[concepts]
 
     def forward(self, values: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
-        """Soft tokens; `values` and `mask` are not looked at."""
-        return self.spoken(self.evidence(values, mask, pooled))
+        """Soft tokens of the likeliest concept; `values` and `mask` are not looked at."""
+        return self.said(self.shares(self.evidence(values, mask, pooled)).argmax(dim=-1))
 
     @torch.no_grad()
     def compare(self, sense: str, pairs: Sequence[Pair], weights: Mapping[str, float]) -> None:
@@ -126,9 +133,6 @@ class Concepts(nn.Module):
         if bool(self.bias.isnan().any()):
             raise UserError("the concepts are not fitted. Call fit, or load the adapter from a bundle.")
         return pooled.to(self.weight.dtype) @ self.weight.T + self.bias
-
-    def _shares(self, evidence: Tensor) -> Tensor:
-        return torch.softmax(evidence + self.prior if self.joins else evidence, dim=-1)
 
 
 def build(config: Mapping[str, Any], d_encoder: int, d_core: int) -> Concepts:

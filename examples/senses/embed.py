@@ -16,7 +16,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def trained(sense: str, given: argparse.Namespace, work: Path) -> tuple[dict[str
     """Entry and parts of a sense that learned, and its scores by topic."""
     rows = list(LEARNERS[sense](given.data))
     data, out = work / "learn.parquet", work / "bundle"
-    written((row for row in rows if row["split"] == "train"), sense, data)
+    written(taught(sense, [row for row in rows if row["split"] == "train"]), sense, data)
     options = ["--epochs", EPOCHS.get(sense, 3), "--validations", 6]
     options += ["--encoder", given.audio] if sense == "audio" else []
     _run(["train", "--data", data, "--bundle", given.bundle, "--out", out, "--seed", given.seed,
@@ -81,6 +82,23 @@ def trained(sense: str, given: argparse.Namespace, work: Path) -> tuple[dict[str
         scores[f"{sense}: {topic}"] = measured(test, out, work / f"report-{len(scores)}")
         print(f"{sense}: {topic}: {scores[f'{sense}: {topic}']}", flush=True)
     return *_taken(out, sense), scores
+
+
+def taught(sense: str, rows: Sequence[Row]) -> Iterator[Row]:
+    """Rows to learn from: a half of what is asked is what `ask` asks of an input without a question.
+
+    Which rows these are changes nothing but how often the core reads each question: what an input is, the
+    probe learns of its features. A sense that knows what is asked is asked that alone.
+    """
+    from mmagent.compose import DEFAULT_QUESTION
+
+    if load_plugins().modalities[sense].asked:
+        yield from rows
+        return
+    seen: Counter[str] = Counter()
+    for row in rows:
+        seen[row["answer"]] += 1
+        yield row if seen[row["answer"]] % 2 else {**row, "question": DEFAULT_QUESTION}
 
 
 def told(sense: str, given: argparse.Namespace, work: Path) -> tuple[dict[str, Any], Parts, Scores]:

@@ -217,8 +217,11 @@ def _step(
 
 
 def row_losses(task: Task, adapter: nn.Module, rows: Sequence[LearnRow]) -> Tensor:
-    """Sum of the cross-entropy over each row's target tokens, and of its choice loss, (B,)."""
-    prompts = filled(task.seen, adapter, rows, task.core.device)
+    """Sum of the cross-entropy over each row's target tokens, and of its choice loss, (B,).
+
+    Of an adapter that supposes, that of saying the answer once it is supposed (`places`).
+    """
+    prompts = filled(task.seen, adapter, rows, task.core.device, taught=True)
     with task.passes.through(task.core):
         losses = target_losses(task.core, prompts, [row.target for row in rows])
         return losses + task.contrast * choice_terms(task.core, prompts, rows) if task.contrast else losses

@@ -4,6 +4,12 @@ Rows with several senses are shown with some of them missing now and then, so th
 hang on all of them being there (Neverova et al. 2016, "ModDrop: adaptive multi-modal gesture recognition":
 each modality dropped by a Bernoulli draw of its own). A dropped sense is left out of the prompt,
 as it is where a question comes without it.
+
+An adapter that supposes (`mmagent.supposing`) is taught each of its answers by the rows that have it: what it
+supposes of them does not matter then, only how it is said. That is its part of the loss: with P(z | x) fitted
+and kept, and other answers' words as good as never said for z,
+
+    -log P(y | x) = -log sum_z P(z | x) P_core(y | z) = -log P(y | x) of the probe - log P_core(y | z = y)
 """
 
 from __future__ import annotations
@@ -13,8 +19,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from mmagent.supposing import supposes
 from mmagent.training.combined import Combined
 from mmagent.training.several import Several, SeveralSeen
 
@@ -33,15 +40,41 @@ class Seen(Protocol):
         """Features of these media as one batch."""
 
 
-def filled(seen: Seen, adapter: nn.Module, rows: Sequence[LearnRow], device: torch.device) -> list[Row]:
-    """Prompts with the adapter's prefixes in their open places, made on `device`."""
+def filled(
+    seen: Seen, adapter: nn.Module, rows: Sequence[LearnRow], device: torch.device, *, taught: bool = False
+) -> list[Row]:
+    """Prompts with the adapter's prefixes in their open places, made on `device`.
+
+    taught: where the adapter supposes, the prefix of a row's own answer, as far as it knows that.
+    """
+    of_senses = adapter.sense if isinstance(adapter, Combined) else adapter
+    if not taught:
+        return _filled(seen, of_senses, rows, device)
+    known = [_as_taught(of_senses, row, device) for row in rows]
+    rest = iter(
+        _filled(seen, of_senses, [row for row, own in zip(rows, known, strict=True) if own is None], device)
+    )
+    return [row.filled(own) if own is not None else next(rest) for row, own in zip(rows, known, strict=True)]
+
+
+def _as_taught(adapter: nn.Module, row: LearnRow, device: torch.device) -> list[Tensor] | None:
+    """The prefixes (k, d_core) of a row's own answer; None where its adapters do not suppose, or not that."""
+    found = []
+    for place in range(len(row.media)):
+        one = adapter.of(row.senses[place]) if isinstance(adapter, Several) else adapter
+        if not supposes(one) or row.answer not in one.answers:
+            return None
+        found.append(one.said(torch.tensor([one.answers.index(row.answer)], device=device))[0])
+    return found
+
+
+def _filled(seen: Seen, adapter: nn.Module, rows: Sequence[LearnRow], device: torch.device) -> list[Row]:
     numbers = [number for row in rows for number in row.media]
     if not numbers:
         return [row.filled([]) for row in rows]
-    of_senses = adapter.sense if isinstance(adapter, Combined) else adapter
-    if isinstance(of_senses, Several):
+    if isinstance(adapter, Several):
         assert isinstance(seen, SeveralSeen)
-        made = of_senses.prefixes(seen, rows, device)
+        made = adapter.prefixes(seen, rows, device)
         return [row.filled(prefixes) for row, prefixes in zip(rows, made, strict=True)]
     features = seen.batch(numbers)
     prefixes = iter(

@@ -83,6 +83,7 @@ class LearnRow:
     target   ids of the answer and of its end
     media    per open place, which of the run's media stands there;  senses  and of which modality it is
     right    texts that count as right
+    answer   what is to be said
     stop, drop   how a generated answer ends, and what is taken off its end
     choices  ids of the answers to choose from, without their ends, the right one first; () for none
     offered  these answers as texts
@@ -93,6 +94,7 @@ class LearnRow:
     target: tuple[int, ...]
     media: tuple[int, ...]
     right: tuple[str, ...]
+    answer: str
     stop: tuple[str, ...]
     drop: str
     choices: tuple[tuple[int, ...], ...] = ()
@@ -212,7 +214,8 @@ class _Writer:
         right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
         numbers = tuple(number for _, number in places)
         ends, offered = (composed.stop, composed.drop), _offered(example)
-        return LearnRow(prompt, target, numbers, right, *ends, of_choice, offered, senses)
+        said = example.answer.strip()
+        return LearnRow(prompt, target, numbers, right, said, *ends, of_choice, offered, senses)
 
     def _prompt(
         self, example: TrainExample, choices: tuple[str, ...] | None, senses: tuple[str, ...]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmagent.joining import joins_of
 
 if TYPE_CHECKING:
+    from mmagent.joining import Joining
     from mmagent.modality import Features
     from mmagent.training.rows import LearnRow
 
@@ -130,7 +131,8 @@ class Several(nn.Module):
             alone = [_several_of_one(rows[row]) for row, _ in spots[name]]
             of_row = torch.tensor([row for row, _ in spots[name]], device=like.device)
             heard = torch.where(torch.tensor(alone, device=like.device)[:, None], given, total[of_row])
-            yield from zip(spots[name], cast("Any", self.of(name)).spoken(heard), strict=True)
+            adapter = cast("Joining", self.of(name))
+            yield from zip(spots[name], adapter.said(adapter.shares(heard).argmax(dim=-1)), strict=True)
 
 
 def _several_of_one(row: LearnRow) -> bool:

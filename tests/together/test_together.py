@@ -58,7 +58,7 @@ def test_together_they_know_more_than_each_alone(trained: Path, data: dict[str, 
 
 
 def test_what_is_said_is_the_sum_of_the_evidence(trained: Path, data: dict[str, Path]) -> None:
-    """The prefixes of both senses stand for the softmax of the added log-likelihoods, the prior once."""
+    """Both senses speak of what has the greatest sum of log-likelihoods, the prior once, and are as sure."""
     import torch
 
     agent = Agent.load(trained, dtype="float32")
@@ -71,18 +71,23 @@ def test_what_is_said_is_the_sum_of_the_evidence(trained: Path, data: dict[str, 
     total = sum(pooled[name] @ adapters[name].weight.T + adapters[name].bias for name in BOTH)
     read = agent.read(Request(QUESTION, {"tone": [row["tone"]], "smell": [row["smell"]]}))
     softs = [part for part in read.prompt if not isinstance(part, str)]
+    shares = torch.softmax(total + adapters[BOTH[0]].prior, dim=-1)[0]
     for name, soft in zip(BOTH, softs, strict=True):
-        shares = torch.softmax(total + adapters[name].prior, dim=-1)
-        wanted = torch.einsum("bc,ckd->bkd", shares, adapters[name].words)[0]
-        torch.testing.assert_close(soft.embeds, wanted, rtol=1e-4, atol=1e-5)
-    alone = [
-        part
-        for part in agent.read(Request(QUESTION, {"tone": [row["tone"]]})).prompt
-        if not isinstance(part, str)
-    ]
-    assert len(alone) == 1
-    assert not torch.allclose(alone[0].embeds, softs[1].embeds)
-    assert alone[0].key != softs[1].key
+        torch.testing.assert_close(soft.embeds, adapters[name].words[int(shares.argmax())])
+    suppositions = read.suppositions
+    assert suppositions is not None
+    assert suppositions.one_of is not None
+    assert suppositions.one_of.shares == pytest.approx(shares.tolist(), abs=1e-5)
+    alone = agent.read(Request(QUESTION, {"tone": [row["tone"]]})).suppositions
+    assert alone is not None
+    tone = pooled["tone"] @ adapters["tone"].weight.T + adapters["tone"].bias + adapters["tone"].prior
+    assert alone.sure == pytest.approx(float(torch.softmax(tone, dim=-1).max()), abs=1e-5)
+    for _, prompt in suppositions.prompts():  # what they are instead, they are together
+        places = [
+            next(at for at, words in enumerate(adapters[name].words) if torch.equal(words, part.embeds))
+            for name, part in zip(BOTH, (one for one in prompt if not isinstance(one, str)), strict=True)
+        ]
+        assert len(set(places)) == 1
 
 
 def test_the_order_in_which_inputs_are_named_does_not_matter(trained: Path, data: dict[str, Path]) -> None:

@@ -35,7 +35,7 @@ def main() -> None:
     settings = TrainSettings(epochs=1, validations=1, patience=0).changed(json.loads(sys.argv[2]))
     soft = Soft(torch.zeros(2, core.d_core), "open")
     rows = [
-        LearnRow(Row((soft, tuple(range(5, 90 + at % 9))), "."), (7, 8, 1), (at,), ("x",), ("\n",), "")
+        LearnRow(Row((soft, tuple(range(5, 90 + at % 9))), "."), (7, 8, 1), (at,), ("x",), "x", ("\n",), "")
         for at in range(130)
     ]
     adapter = build_linear({"n_tokens": 2}, D, core.d_core)

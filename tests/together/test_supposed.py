@@ -1,0 +1,127 @@
+"""An adapter that supposes, through a frozen core: answers, choices and likelihoods of unsure inputs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmagent import Agent
+from mmagent.request import Request
+from mmagent_adapters.concepts import Concepts
+
+CLASSES = ("high", "low", "mid")
+FEW = ("--epochs", 10, "--validations", 2, "--patience", 0, "--dtype", "float32")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, write_rows: Any) -> tuple[Path, list[dict[str, Any]]]:
+    """A bundle with one sense whose classes overlap, and rows that it never saw."""
+    from mmagent_cli.app import main
+
+    folder = tmp_path_factory.mktemp("unsure")
+    data, out = write_rows(folder, ("tone",), 150, noise=1.6), folder / "bundle"
+    assert main([*map(str, ("train", "--data", data, "--out", out, *FEW))]) == 0
+    test = write_rows(folder, ("tone",), 60, noise=1.6, seed=3)
+    return out, [json.loads(line) for line in test.read_text().splitlines()]
+
+
+def probe(agent: Agent, rows: list[dict[str, Any]]) -> np.ndarray:
+    """(N, C) what the adapter makes of the rows, without the core."""
+    _, encoder = agent.encoder("tone")
+    adapter = agent.bundle.load_adapter("tone", agent.plugins, encoder.d_encoder, agent.core.d_core)
+    assert isinstance(adapter, Concepts)
+    assert adapter.answers == CLASSES
+    return adapter.probabilities(agent.features("tone", [row["tone"] for row in rows]).pooled).numpy()
+
+
+def test_the_core_says_what_the_probe_says_and_is_as_sure(
+    trained: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    agent, rows = Agent.load(trained[0], dtype="float32"), trained[1]
+    shares = probe(agent, rows)
+    assert 0.05 < (shares.max(axis=1) < 0.6).mean() < 0.95  # some are unsure, some are sure
+    answers = agent.ask_many([Request("What is this?", {"tone": [row["tone"]]}) for row in rows])
+    for answer, own in zip(answers, shares, strict=True):
+        assert answer.text == CLASSES[own.argmax()]  # type: ignore[union-attr]
+        assert answer.confidence == pytest.approx(own.max(), abs=1e-5)  # type: ignore[union-attr]
+        may_be = answer.supposed  # type: ignore[union-attr]
+        assert may_be is not None
+        assert next(iter(may_be)) == answer.text  # type: ignore[union-attr]
+        assert may_be == pytest.approx({name: own[CLASSES.index(name)] for name in may_be}, abs=1e-5)
+        assert sum(may_be.values()) >= 0.99
+
+
+def test_without_a_question_it_is_asked_what_it_is(trained: tuple[Path, list[dict[str, Any]]]) -> None:
+    agent, rows = Agent.load(trained[0], dtype="float32"), trained[1]
+    assert agent.ask(tone=rows[0]["tone"]).text == agent.ask("What is this?", tone=rows[0]["tone"]).text
+    assert agent.read(Request(None, {"tone": [rows[0]["tone"]]})).template == "vqa"
+
+
+def test_choices_have_the_probabilities_of_what_it_may_be(
+    trained: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    """As far as the core, once it is told, tells the choices apart."""
+    agent, rows = Agent.load(trained[0], dtype="float32"), trained[1]
+    shares = probe(agent, rows)
+    at = int(np.abs(shares.max(axis=1) - 0.5).argmin())  # a row that is unsure
+    asked = agent.ask("What is this?", tone=rows[at]["tone"], choices=list(CLASSES))
+    assert asked.choices is not None
+    assert sum(asked.choices.values()) == pytest.approx(1.0, abs=1e-5)
+    assert [asked.choices[name] for name in CLASSES] == pytest.approx(shares[at].tolist(), abs=0.1)
+    two = [CLASSES[place] for place in shares[at].argsort()[:2]]  # the two that it is not
+    asked = agent.ask("What is this?", tone=rows[at]["tone"], choices=two)
+    assert asked.choices is not None
+    assert asked.text == two[1]
+    among = shares[at][[CLASSES.index(name) for name in two]]
+    assert [asked.choices[name] for name in two] == pytest.approx((among / among.sum()).tolist(), abs=0.1)
+
+
+def test_an_answer_is_as_likely_as_the_sum_over_all_that_it_may_be(
+    trained: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    agent, rows = Agent.load(trained[0], dtype="float32"), trained[1]
+    shares = probe(agent, rows)
+    at = int(shares.max(axis=1).argmin())
+    request = Request("What is this?", {"tone": [rows[at]["tone"]]})
+    composed = agent.read(request)
+    assert composed.suppositions is not None
+    assert composed.suppositions.one_of is not None
+    for answer in CLASSES:
+        by_hand = 0.0
+        for weight, prompt in composed.suppositions.prompts(beside=answer):
+            [[own]] = agent.core.score([prompt], [[composed.write_answer(answer)]])
+            by_hand += weight * math.exp(own.logprob)
+        [found] = agent.likelihoods([request], [answer])
+        assert found.logprob == pytest.approx(math.log(by_hand), abs=1e-4)  # type: ignore[union-attr]
+        assert found.logprob == pytest.approx(  # type: ignore[union-attr]
+            math.log(shares[at][CLASSES.index(answer)]), abs=0.25
+        )
+
+
+def test_one_at_a_time_is_as_in_a_batch_and_inputs_of_one_kind_share_what_was_read(
+    trained: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    agent, rows = Agent.load(trained[0], dtype="float32"), trained[1]
+    for choices in (None, CLASSES):
+        requests = [Request("What is this?", {"tone": [row["tone"]]}, (), choices) for row in rows[:7]]
+        many = agent.ask_many(requests, batch_size=3)
+        for row, answer in zip(rows, many, strict=False):
+            fresh = Agent.load(trained[0], dtype="float32")
+            alone = fresh.ask("What is this?", tone=row["tone"], choices=choices)
+            assert alone.text == answer.text  # type: ignore[union-attr]
+            assert alone.confidence == pytest.approx(answer.confidence, abs=1e-4)  # type: ignore[union-attr]
+    softs = {}
+    for row in rows[:7]:
+        [soft] = [
+            part
+            for part in agent.read(Request("What is this?", {"tone": [row["tone"]]})).prompt
+            if not isinstance(part, str)
+        ]
+        assert torch.equal(softs.setdefault(soft.key, soft.embeds), soft.embeds)
+    assert len(softs) <= len(CLASSES)
