@@ -26,8 +26,8 @@ class Answer:
     text: str
     """The answer, without the blanks and the stop text around it."""
     confidence: float
-    """How likely it is right, 0 to 1: length-normalised probability, calibrated where the bundle says how; that
-    of the adapter or encoder itself, where one found the answer and the core says it."""
+    """How likely it is right, 0 to 1: length-normalised probability, calibrated where the bundle says how;
+    the adapter's or the encoder's own, where one found the answer and the core says it."""
     bundle: str
     """Name of the bundle that answered."""
     seconds: float
