@@ -79,6 +79,9 @@ class Labelled:
 class Adapter(Protocol):
     """The trained part; an `nn.Module`, so that its state is a dictionary of tensors.
 
+    One that says what an input may be, and how each of that is written for the core, is a
+    `mmagent.supposing.Supposing` besides.
+
     It, or a module in it, may have a number `rate`: its own parameters learn at so many times the learning
     rate of the settings, which suits weights between features and core.
     """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mmagent.modality import Features
     from mmagent.training.rows import LearnRow
 
-__all__ = ["Seen", "filled", "with_fewer_senses"]
+__all__ = ["Seen", "filled", "taught_apart", "with_fewer_senses"]
 
 
 class Seen(Protocol):
@@ -55,6 +55,12 @@ def filled(
         _filled(seen, of_senses, [row for row, own in zip(rows, known, strict=True) if own is None], device)
     )
     return [row.filled(own) if own is not None else next(rest) for row, own in zip(rows, known, strict=True)]
+
+
+def taught_apart(adapter: nn.Module) -> bool:
+    """Whether each answer is taught apart from the others, as adapters that suppose are."""
+    of_senses = adapter.sense if isinstance(adapter, Combined) else adapter
+    return all(map(supposes, of_senses.adapters if isinstance(of_senses, Several) else [of_senses]))
 
 
 def _as_taught(adapter: nn.Module, row: LearnRow, device: torch.device) -> list[Tensor] | None:
