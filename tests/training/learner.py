@@ -1,13 +1,14 @@
 """A small fine-tuning on made-up features, as a script: several processes of it are one run.
 
 python learner.py FOLDER [FAMILIES]: writes FOLDER/adapter.safetensors, by the first process. FAMILIES is
-prefix, lora or prefix+lora.
+prefix, lora, prefix+lora or concepts.
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 from torch import nn
 
 from mmagent import Agent
+from mmagent.adapter import Labelled
+from mmagent.core.assemble import spell
 from mmagent.modality import Features
 from mmagent.training.combined import Combined
 from mmagent.training.loop import Outcome, Task, fine_tune
@@ -22,6 +25,8 @@ from mmagent.training.processes import leave
 from mmagent.training.rows import fingerprint, learn_rows
 from mmagent.training.settings import TrainSettings
 from mmagent_adapters.bending import build_lora
+from mmagent_adapters.concepts import build as build_concepts
+from mmagent_adapters.concepts import fit
 from mmagent_adapters.prefix import build_linear
 
 WORDS = ("frog", "cat", "truck")
@@ -67,6 +72,13 @@ def new_adapter(agent: Agent, families: str = "prefix", dropout: float = 0.0) ->
     """The same untrained adapter every time, inside of the agent's core where the families say so."""
     agent.core.straighten()
     torch.manual_seed(3)
+    if families == "concepts":
+        concepts = build_concepts({"answers": sorted(WORDS), "n_tokens": 2}, D, agent.core.d_core)
+        fit(
+            concepts,
+            Labelled(Memory(30).pooled, [WORDS[at % 3] for at in range(30)], partial(spell, agent.core)),
+        )
+        return concepts
     prefix = build_linear({"n_tokens": 2}, D, agent.core.d_core)
     if families == "prefix":
         return prefix

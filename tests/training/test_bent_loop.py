@@ -95,7 +95,7 @@ def test_gradients_are_added_up_over_all_that_trains() -> None:
     assert layers[2].weight.grad is None
 
 
-@pytest.mark.parametrize(("world", "families"), [(4, "lora"), (2, "prefix+lora")])
+@pytest.mark.parametrize(("world", "families"), [(4, "lora"), (2, "prefix+lora"), (2, "concepts")])
 def test_several_processes_take_the_steps_of_one(
     agent: Agent, tmp_path: Path, world: int, families: str
 ) -> None:
