@@ -38,6 +38,18 @@ class Job:
     index: int
     composed: Composed
     seconds: dict[str, float] = field(default_factory=dict)
+    made: Generation | None = None
+    """What the core made of it, where an answer is generated."""
+
+    @property
+    def reads(self) -> tuple[str, ...] | None:
+        """What the core reads, by which jobs that are generated alike are known; None where anything else has
+        a say in the answer.
+        """
+        if self.composed.choices is not None or self.composed.mixer is not None:
+            return None
+        parts = (part if isinstance(part, str) else f"\0{part.key}" for part in self.composed.prompt)
+        return *self.composed.stop, "", *parts
 
 
 class Decoder:
@@ -65,9 +77,16 @@ class Decoder:
     def answer_all(
         self, jobs: Sequence[Job], options: Options, batch_size: int, on_text: OnText | None
     ) -> Iterator[dict[int, Answer | UserError]]:
-        """Answer jobs in batches, several at once where none builds on what another one is about to read."""
+        """Answer jobs in batches, several at once where none builds on what another one is about to read.
+
+        What the core reads several times (of inputs that are supposed to be the same, or of none at all) it
+        answers once, unless answers are sampled or wanted as they come.
+        """
         from mmagent.workers import Workers
 
+        again: list[tuple[Job, Job]] = []
+        if options.temperature == 0 and on_text is None:
+            jobs, again = _once(jobs)
         rows = min(batch_size, CPU_ROWS) if self._core.device.type == "cpu" else batch_size
         tokens = CPU_TOKENS if self._core.device.type == "cpu" else None
         for together in _independent(list(batches(jobs, rows, tokens))):
@@ -77,6 +96,12 @@ class Decoder:
             self._read_shots(together[0])
             with Workers(self._core.device, len(together)) as workers, self._cache.keeping_layouts():
                 yield from workers.map(lambda one: self.answer(one, options, None), together)
+        for first, job in again:
+            if first.made is None:  # the first one's error is told by asking
+                yield self.answer([job], options, None)
+            else:
+                answer = self._generated(job.composed, first.made)
+                yield {job.index: _timed(answer, {**job.seconds, "decode": 0.0})}
 
     def _read_shots(self, batch: Sequence[Job]) -> None:
         """Read what the prompts of a batch begin with, if they have shots. What is wrong with one of them, or
@@ -149,6 +174,8 @@ class Decoder:
             mixers=mixers,
             cache=cache,
         )
+        for job, made in zip(batch, generations, strict=True):
+            job.made = made
         return [self._generated(one, made) for one, made in zip(composed, generations, strict=True)]
 
     def _generated(self, composed: Composed, made: Generation) -> Answer:
@@ -269,6 +296,19 @@ def batches(jobs: Sequence[Job], batch_size: int, most_tokens: int | None = None
         rest = [job for job in group if not first or turns.get(job.index) != 0]
         if rest:
             yield from _even(rest, batch_size)
+
+
+def _once(jobs: Sequence[Job]) -> tuple[list[Job], list[tuple[Job, Job]]]:
+    """Jobs of which no two are generated alike, and the others, each after the one that it is like."""
+    firsts: dict[tuple[str, ...], Job] = {}
+    different, again = [], []
+    for job in jobs:
+        first = job if (reads := job.reads) is None else firsts.setdefault(reads, job)
+        if first is job:
+            different.append(job)
+        else:
+            again.append((first, job))
+    return different, again
 
 
 def _even(jobs: list[Job], most: int) -> Iterator[list[Job]]:

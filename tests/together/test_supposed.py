@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mmagent import Agent
+from mmagent.errors import UserError
 from mmagent.request import Request
 from mmagent_adapters.concepts import Concepts
 
@@ -125,3 +126,44 @@ def test_one_at_a_time_is_as_in_a_batch_and_inputs_of_one_kind_share_what_was_re
         ]
         assert torch.equal(softs.setdefault(soft.key, soft.embeds), soft.embeds)
     assert len(softs) <= len(CLASSES)
+
+
+def test_what_the_core_reads_several_times_it_answers_once(
+    trained: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, rows = Agent.load(trained[0], dtype="float32"), trained[1]
+    requests = [Request("What is this?", {"tone": [row["tone"]]}) for row in rows]
+    alone = [agent.ask("What is this?", tone=row["tone"]) for row in rows]
+    read: list[int] = []
+    generate = agent.core.generate
+
+    def counted(prompts: Any, **options: Any) -> Any:
+        read.append(len(prompts))
+        return generate(prompts, **options)
+
+    monkeypatch.setattr(agent.core, "generate", counted)
+    together = agent.ask_many(requests, batch_size=16)
+    assert sum(read) == len({one.text for one in alone}) <= len(CLASSES)
+    for one, other in zip(alone, together, strict=True):
+        assert not isinstance(other, Exception)
+        assert (one.text, one.tokens, one.prompt_tokens) == (other.text, other.tokens, other.prompt_tokens)
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+        assert one.supposed == pytest.approx(other.supposed, abs=1e-5)
+        assert set(other.timings) == {"encode", "prompt", "decode"}
+    read.clear()
+    agent.ask_many(requests, temperature=0.5)  # every one is drawn for itself
+    assert sum(read) == len(rows)
+    read.clear()
+    agent.ask_many([Request("What is this?", {"tone": [row["tone"]]}, (), CLASSES) for row in rows[:4]])
+    assert not read
+
+
+def test_what_is_wrong_with_one_is_wrong_with_all_that_are_like_it(
+    trained: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    agent, rows = Agent.load(trained[0], dtype="float32"), trained[1]
+    long = "What is this, " + "and what is it not, " * 400 + "?"
+    asked = [Request(long, {"tone": [row["tone"]]}) for row in rows[:8]]
+    found = agent.ask_many([*asked, Request("What is this?", {"tone": [rows[0]["tone"]]})])
+    assert all(isinstance(one, UserError) for one in found[:8])
+    assert not isinstance(found[8], UserError)
