@@ -25,8 +25,8 @@ from mmagent.errors import UserError
 from mmagent.training import checkpoint
 from mmagent.training.begun import differences
 from mmagent.training.interrupt import Interrupted
-from mmagent.training.order import Order, evened, passes, rate_share
-from mmagent.training.places import Seen, filled, taught_apart, with_fewer_senses
+from mmagent.training.order import Order, passes, rate_share
+from mmagent.training.places import Seen, filled, with_answers_drawn, with_fewer_senses
 from mmagent.training.precision import Passes
 from mmagent.training.processes import meet, new_accelerator, sum_gradients
 from mmagent.training.rows import LearnRow, answered, choice_terms
@@ -133,10 +133,7 @@ def fine_tune(
     """
     accelerator = accelerator or new_accelerator(task.core.device.type)
     task = replace(task, passes=Passes.of(settings, task.core))
-    deck = list(range(len(task.train)))
-    if taught_apart(adapter):
-        deck = evened([row.answer for row in task.train])
-    order = Order([len(task.train[at]) for at in deck], settings.batch_size, settings.seed)
+    order = Order([len(row) for row in task.train], settings.batch_size, settings.seed)
     steps = order.steps(settings.epochs)
     marks = {max(1, round(steps * (at + 1) / settings.validations)) for at in range(settings.validations)}
     adapter.to(task.core.device)
@@ -163,8 +160,7 @@ def fine_tune(
         for group in optimiser.param_groups:
             share = rate_share(run.step, steps, settings.warmup)
             group["lr"] = settings.learning_rate * group["rate"] * share
-        rows = [deck[at] for at in order.rows(run.step)]
-        loss = _step(task, adapter, optimiser, rows, settings, run.step, accelerator)
+        loss = _step(task, adapter, optimiser, order.rows(run.step), settings, run.step, accelerator)
         _demand_finite(loss, run.step + 1, settings, work)
         run.step += 1
         run.losses.append(loss)
@@ -203,6 +199,7 @@ def _step(
     shown = with_fewer_senses(
         [task.train[row] for row in rows], settings.modality_dropout, hash_of(settings.seed, step)
     )
+    shown = with_answers_drawn(shown, adapter, hash_of(settings.seed, step, -1))
     tokens = sum(len(row.target) for row in shown)
     # made of all rows and dealt out afterwards, so that every process makes the same number of passes
     places = passes([len(row) for row in shown], settings.accumulate)

@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Order", "evened", "passes", "rate_share"]
+__all__ = ["Order", "passes", "rate_share"]
 
 PADDING = 0.12  # of the positions of a pass, at most
 POOL = 16  # batches among which rows are sorted by length: enough to match, few enough to stay mixed
@@ -73,20 +73,6 @@ class Order:
             own = [self.lengths[row] for row in batch]
             taken += sum(len(part) * max(own[at] for at in part) for part in passes(own, accumulate))
         return 1 - sum(self.lengths) / taken
-
-
-def evened(answers: Sequence[str]) -> list[int]:
-    """Numbers of rows, each at least once, so that no answer has less than a half of an equal share.
-
-    Rows of rare answers come several times. For what is learned of each answer apart from the others: there a
-    row more or less of one that is frequent teaches nothing new.
-    """
-    rows: dict[str, list[int]] = {}
-    for at, answer in enumerate(answers):
-        rows.setdefault(answer, []).append(at)
-    least = math.ceil(len(answers) / (2 * len(rows))) if rows else 0
-    more = [own[at % len(own)] for own in rows.values() for at in range(len(own), least)]
-    return [*range(len(answers)), *more]
 
 
 def passes(lengths: Sequence[int], accumulate: int = 1) -> list[list[int]]:

@@ -5,18 +5,20 @@ hang on all of them being there (Neverova et al. 2016, "ModDrop: adaptive multi-
 each modality dropped by a Bernoulli draw of its own). A dropped sense is left out of the prompt,
 as it is where a question comes without it.
 
-An adapter that supposes (`mmagent.supposing`) is taught each of its answers by the rows that have it: what it
-supposes of them does not matter then, only how it is said. That is its part of the loss: with P(z | x) fitted
-and kept, and other answers' words as good as never said for z,
+An adapter that supposes (`mmagent.supposing`) learns how its answers are said, not which of them is right:
+P(z | x) is fitted and stays, and as long as no answer is said in the place of another,
 
-    -log P(y | x) = -log sum_z P(z | x) P_core(y | z) = -log P(y | x) of the probe - log P_core(y | z = y)
+    -log P(y | x) = -log sum_z P(z | x) P_core(y | z) = -log P(z = y | x) - log P_core(y | z = y)
+
+The last term hangs on the question and on z. So a row teaches an answer that is drawn for it, all of them as
+often: one that is rare among the rows is learned as well as any, and none is learned from its questions.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +30,10 @@ from mmagent.training.several import Several, SeveralSeen
 if TYPE_CHECKING:
     from mmagent.core.assemble import Row
     from mmagent.modality import Features
+    from mmagent.supposing import Supposing
     from mmagent.training.rows import LearnRow
 
-__all__ = ["Seen", "filled", "taught_apart", "with_fewer_senses"]
+__all__ = ["Seen", "filled", "with_answers_drawn", "with_fewer_senses"]
 
 
 class Seen(Protocol):
@@ -57,21 +60,44 @@ def filled(
     return [row.filled(own) if own is not None else next(rest) for row, own in zip(rows, known, strict=True)]
 
 
-def taught_apart(adapter: nn.Module) -> bool:
-    """Whether each answer is taught apart from the others, as adapters that suppose are."""
+def with_answers_drawn(rows: Sequence[LearnRow], adapter: nn.Module, seed: int) -> list[LearnRow]:
+    """Rows with an answer drawn in the place of their own, where adapters suppose that; the same for a seed.
+
+    All answers come as often, or of a row with choices one of these. A row stays that would be too long.
+    """
     of_senses = adapter.sense if isinstance(adapter, Combined) else adapter
-    return all(map(supposes, of_senses.adapters if isinstance(of_senses, Several) else [of_senses]))
+    rng = random.Random(seed)
+    decks: dict[tuple[str, ...], list[str]] = {}
+    drawn = []
+    for row in rows:
+        known = _known(of_senses, row)
+        offered = tuple(answer for answer in known if answer in row.offered) if row.offered else known
+        if offered:
+            deck = decks.setdefault(offered, [])
+            if not deck:
+                deck += rng.sample(offered, len(offered))
+            row = row.saying(deck.pop())
+        drawn.append(row)
+    return drawn
+
+
+def _known(adapter: nn.Module, row: LearnRow) -> tuple[str, ...]:
+    """The answers that the adapters of all of a row's media suppose, its own among them; else none."""
+    senses = set(row.senses) if isinstance(adapter, Several) else ([""] if row.media else [])
+    each = [adapter.of(name) if isinstance(adapter, Several) else adapter for name in senses]
+    known = {tuple(one.answers) if supposes(one) else () for one in each}
+    answers = known.pop() if len(known) == 1 else ()
+    return answers if row.answer in answers else ()
 
 
 def _as_taught(adapter: nn.Module, row: LearnRow, device: torch.device) -> list[Tensor] | None:
-    """The prefixes (k, d_core) of a row's own answer; None where its adapters do not suppose, or not that."""
-    found = []
-    for place in range(len(row.media)):
-        one = adapter.of(row.senses[place]) if isinstance(adapter, Several) else adapter
-        if not supposes(one) or row.answer not in one.answers:
-            return None
-        found.append(one.said(torch.tensor([one.answers.index(row.answer)], device=device))[0])
-    return found
+    """The prefixes (k, d_core) of a row's own answer; None where its adapters do not suppose that."""
+    known = _known(adapter, row)
+    if not known:
+        return None
+    place = torch.tensor([known.index(row.answer)], device=device)
+    each = [adapter.of(name) if isinstance(adapter, Several) else adapter for name in row.senses]
+    return [cast("Supposing", one).said(place)[0] for one in each]
 
 
 def _filled(seen: Seen, adapter: nn.Module, rows: Sequence[LearnRow], device: torch.device) -> list[Row]:

@@ -6,8 +6,8 @@ The prompt is made by the very code that answers questions, so what is trained i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Protocol
@@ -88,6 +88,7 @@ class LearnRow:
     choices  ids of the answers to choose from, without their ends, the right one first; () for none
     offered  these answers as texts
     views    of a row with several modalities, the same without some of them: every choice that leaves one
+    again    makes the same with another answer
     """
 
     prompt: Row
@@ -101,6 +102,16 @@ class LearnRow:
     offered: tuple[str, ...] = ()
     senses: tuple[str, ...] = ()
     views: tuple[LearnRow, ...] = ()
+    again: Callable[[str], LearnRow] | None = field(default=None, repr=False)
+
+    def saying(self, answer: str) -> LearnRow:
+        """The same with another answer to be said; itself where it would be too long."""
+        if answer == self.answer or self.again is None:
+            return self
+        try:
+            return self.again(answer)
+        except _TooLongError:
+            return self
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.target)
@@ -200,22 +211,37 @@ class _Writer:
         self._prompts: dict[Kind, tuple[Composed, Row]] = {}
         self._targets: dict[tuple[Kind, str], Targets] = {}
 
-    def row(self, example: TrainExample, places: Sequence[tuple[str, int]]) -> LearnRow:
-        """An example as the core reads it with these media: the modality and the run's number of each."""
+    def row(
+        self, example: TrainExample, places: Sequence[tuple[str, int]], said: str | None = None
+    ) -> LearnRow:
+        """An example as the core reads it with these media: the modality and the run's number of each.
+
+        said: another answer in the place of its own.
+        """
+        answer = example.answer if said is None else said
         senses = tuple(name for name, _ in places)
         choices = tuple(example.choices) if example.choices else None
         kind = example.question, choices, senses
         if kind not in self._prompts:
             self._prompts[kind] = self._prompt(example, choices, senses)
         composed, prompt = self._prompts[kind]
-        if (kind, example.answer) not in self._targets:
-            self._targets[kind, example.answer] = self._spelt(example, composed, prompt)
-        target, of_choice = self._targets[kind, example.answer]
-        right = tuple(dict.fromkeys(_plain(text) for text in (example.answer, *example.answers)))
-        numbers = tuple(number for _, number in places)
-        ends, offered = (composed.stop, composed.drop), _offered(example)
-        said = example.answer.strip()
-        return LearnRow(prompt, target, numbers, right, said, *ends, of_choice, offered, senses)
+        if (kind, answer) not in self._targets:
+            self._targets[kind, answer] = self._spelt(answer, choices, composed, prompt)
+        target, of_choice = self._targets[kind, answer]
+        right = (answer, *example.answers) if said is None else (answer,)
+        return LearnRow(
+            prompt,
+            target,
+            tuple(number for _, number in places),
+            tuple(dict.fromkeys(map(_plain, right))),
+            answer.strip(),
+            composed.stop,
+            composed.drop,
+            of_choice,
+            _offered(answer, choices),
+            senses,
+            again=partial(self.row, example, places),
+        )
 
     def _prompt(
         self, example: TrainExample, choices: tuple[str, ...] | None, senses: tuple[str, ...]
@@ -227,12 +253,14 @@ class _Writer:
         composed = self._agent.compose(Request(example.question, given, (), choices), senses, softs)
         return composed, read(self._agent.core, composed.prompt)
 
-    def _spelt(self, example: TrainExample, composed: Composed, prompt: Row) -> Targets:
+    def _spelt(
+        self, answer: str, choices: tuple[str, ...] | None, composed: Composed, prompt: Row
+    ) -> Targets:
         """Ids of the answer with its end, and of the choices without theirs, the right one first."""
         core = self._agent.core
         end = core.tokens.follow(composed.stop[0])[:1] if composed.stop else sorted(core.eos)[:1]
         spelled = partial(_spelled, core, prompt, composed, len(end))
-        return (*spelled(example.answer), *end), tuple(map(spelled, _offered(example)))
+        return (*spelled(answer), *end), tuple(map(spelled, _offered(answer, choices)))
 
 
 class _TooLongError(Exception):
@@ -250,9 +278,9 @@ def _spelled(core: Core, prompt: Row, composed: Composed, n_end: int, answer: st
     return tuple(ids)
 
 
-def _offered(example: TrainExample) -> tuple[str, ...]:
+def _offered(answer: str, choices: tuple[str, ...] | None) -> tuple[str, ...]:
     """The answers to choose from, the right one first; () for none."""
-    return tuple(dict.fromkeys((example.answer, *example.choices))) if example.choices else ()
+    return tuple(dict.fromkeys((answer, *choices))) if choices else ()
 
 
 def choice_terms(core: Core, prompts: Sequence[Row], rows: Sequence[LearnRow]) -> Tensor:

@@ -64,23 +64,26 @@ def test_without_a_question_it_is_asked_what_it_is(trained: tuple[Path, list[dic
     assert agent.read(Request(None, {"tone": [rows[0]["tone"]]})).template == "vqa"
 
 
-def test_choices_have_the_probabilities_of_what_it_may_be(
+def test_choices_have_their_probabilities_under_all_that_it_may_be(
     trained: tuple[Path, list[dict[str, Any]]],
 ) -> None:
-    """As far as the core, once it is told, tells the choices apart."""
     agent, rows = Agent.load(trained[0], dtype="float32"), trained[1]
     shares = probe(agent, rows)
     at = int(np.abs(shares.max(axis=1) - 0.5).argmin())  # a row that is unsure
-    asked = agent.ask("What is this?", tone=rows[at]["tone"], choices=list(CLASSES))
-    assert asked.choices is not None
-    assert sum(asked.choices.values()) == pytest.approx(1.0, abs=1e-5)
-    assert [asked.choices[name] for name in CLASSES] == pytest.approx(shares[at].tolist(), abs=0.1)
-    two = [CLASSES[place] for place in shares[at].argsort()[:2]]  # the two that it is not
-    asked = agent.ask("What is this?", tone=rows[at]["tone"], choices=two)
-    assert asked.choices is not None
-    assert asked.text == two[1]
-    among = shares[at][[CLASSES.index(name) for name in two]]
-    assert [asked.choices[name] for name in two] == pytest.approx((among / among.sum()).tolist(), abs=0.1)
+    unlikely = [CLASSES[place] for place in shares[at].argsort()[:2]]
+    for offered in (list(CLASSES), unlikely, ["yes", "no"]):
+        asked = agent.ask("What is this?", tone=rows[at]["tone"], choices=offered)
+        composed = agent.read(Request("What is this?", {"tone": [rows[at]["tone"]]}, (), tuple(offered)))
+        assert composed.suppositions is not None
+        wanted = np.zeros(len(offered))
+        written = [composed.write_answer(text) for text in offered]
+        for weight, prompt in composed.suppositions.prompts(offered):
+            [found] = agent.core.score([prompt], [written])
+            likely = np.exp([one.normalised for one in found])
+            wanted += weight * likely / likely.sum()
+        assert asked.choices == pytest.approx(dict(zip(offered, wanted, strict=True)), abs=1e-4)
+        assert asked.text == offered[wanted.argmax()]
+        assert asked.confidence == pytest.approx(wanted.max(), abs=1e-4)
 
 
 def test_an_answer_is_as_likely_as_the_sum_over_all_that_it_may_be(

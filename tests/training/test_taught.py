@@ -1,4 +1,4 @@
-"""Adapters that suppose are taught each answer apart from the others, and rare ones as often as it takes."""
+"""Adapters that suppose are taught how each answer is said, all of them as often."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from learner import SETTINGS, WORDS, make_task, new_adapter
+from learner import SETTINGS, WORDS, D, Example, make_task, new_adapter
 
 from mmagent import Agent
 from mmagent.core import Soft
@@ -16,42 +16,10 @@ from mmagent.core.assemble import Row
 from mmagent.training.combined import Combined
 from mmagent.training.interrupt import Interrupted
 from mmagent.training.loop import fine_tune
-from mmagent.training.order import evened
-from mmagent.training.places import filled, taught_apart
+from mmagent.training.places import filled, with_answers_drawn
+from mmagent.training.rows import learn_rows
 from mmagent.training.several import Several
-from mmagent_adapters.concepts import build
 from mmagent_adapters.prefix import build_linear
-
-
-@pytest.mark.parametrize(
-    ("answers", "counts"),
-    [
-        ("a" * 20 + "b" * 20, {"a": 20, "b": 20}),
-        ("a" * 38 + "bb", {"a": 38, "b": 10}),
-        ("a" * 58 + "bc", {"a": 58, "b": 10, "c": 10}),
-        ("abc", {"a": 1, "b": 1, "c": 1}),
-        ("", {}),
-    ],
-)
-def test_every_answer_has_half_of_an_equal_share_or_more(answers: str, counts: dict[str, int]) -> None:
-    deck = evened(answers)
-    assert deck[: len(answers)] == list(range(len(answers)))  # nothing is left out
-    assert Counter(answers[at] for at in deck) == counts
-
-
-def test_rows_of_a_rare_answer_take_turns() -> None:
-    deck = evened("a" * 30 + "bcbcbc")
-    assert Counter(deck[36:]) == {30: 1, 32: 1, 34: 1, 31: 1, 33: 1, 35: 1}
-
-
-def test_only_adapters_that_suppose_are_taught_so() -> None:
-    concepts = build({"answers": ["a", "b"], "n_tokens": 2}, 4, 4)
-    prefix = build_linear({"n_tokens": 2}, 4, 4)
-    assert taught_apart(concepts)
-    assert taught_apart(Several({"one": concepts, "two": concepts}))
-    assert taught_apart(Combined(concepts, torch.nn.Linear(2, 2), keeps=True))
-    assert not taught_apart(prefix)
-    assert not taught_apart(Several({"one": concepts, "two": prefix}))
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +45,47 @@ def test_a_row_teaches_its_own_answer_and_is_judged_by_what_is_supposed_of_it(ag
         assert torch.equal(prefix(row), said[WORDS[0]])
 
 
+def test_rows_teach_answers_that_are_drawn_all_as_often(agent: Agent) -> None:
+    task, adapter = make_task(agent), new_adapter(agent, "concepts")
+    of = {row.answer: row for row in task.train}
+    few = [of[WORDS[0]]] * 27 + [of[WORDS[1]]] * 3  # and none of the third
+    drawn = with_answers_drawn(few, adapter, 5)
+    assert Counter(row.answer for row in drawn) == dict.fromkeys(WORDS, 10)
+    assert [row.answer for row in with_answers_drawn(few, adapter, 5)] == [row.answer for row in drawn]
+    assert [row.answer for row in with_answers_drawn(few, adapter, 6)] != [row.answer for row in drawn]
+    for row in drawn:
+        assert row.target == of[row.answer].target
+        assert row.is_right(row.answer)
+        assert row.prompt is few[0].prompt
+    assert len({row.media for row in drawn}) == 2  # whose features they have does not matter
+
+
+def test_of_what_is_offered_one_is_drawn_and_stands_first(agent: Agent) -> None:
+    examples = [Example(at + 1, WORDS[at % 2], choices=WORDS[:2]) for at in range(8)]
+    rows = learn_rows(agent, "image", examples, {at: [at] for at in range(8)}, 2)
+    drawn = with_answers_drawn(rows, new_adapter(agent, "concepts"), 0)
+    assert Counter(row.answer for row in drawn) == dict.fromkeys(WORDS[:2], 4)
+    for row in drawn:
+        assert row.offered[0] == row.answer
+        assert row.choices[0] == row.target[: len(row.choices[0])]
+
+
+def test_other_rows_stay_as_they_are(agent: Agent) -> None:
+    rows = list(make_task(agent).train)
+    concepts, prefix = new_adapter(agent, "concepts"), build_linear({"n_tokens": 2}, D, agent.core.d_core)
+    assert with_answers_drawn(rows, prefix, 0) == rows
+    assert with_answers_drawn(rows, Several({"image": prefix}), 0) == rows
+    assert with_answers_drawn(rows, Several({"image": concepts}), 0) != rows
+    frozen = Combined(concepts, torch.nn.Linear(2, 2), keeps=True)
+    unknown = [replace(row, answer="boat") for row in rows]  # what bends the core learns something else
+    assert with_answers_drawn(unknown, frozen, 0) == unknown
+
+
 def test_stopped_and_resumed_it_ends_in_the_same_bits(agent: Agent, tmp_path: Path) -> None:
     task = make_task(agent)
     few = SETTINGS.changed({"epochs": 4.0})
-    rare = replace(task, train=[row for row in task.train if row.answer != WORDS[2]] + [task.train[2]])
     whole = new_adapter(agent, "concepts")
-    out = fine_tune(rare, whole, few, tmp_path / "whole")
-    assert out.examples > 4 * len(rare.train)
+    fine_tune(task, whole, few, tmp_path / "whole")
     calls = [0]
 
     def stop() -> bool:
@@ -91,8 +93,8 @@ def test_stopped_and_resumed_it_ends_in_the_same_bits(agent: Agent, tmp_path: Pa
         return calls[0] >= 5
 
     with pytest.raises(Interrupted):
-        fine_tune(rare, new_adapter(agent, "concepts"), few, tmp_path / "part", stop=stop)
+        fine_tune(task, new_adapter(agent, "concepts"), few, tmp_path / "part", stop=stop)
     again = new_adapter(agent, "concepts")
-    fine_tune(rare, again, few, tmp_path / "part", resume=True)
+    fine_tune(task, again, few, tmp_path / "part", resume=True)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
