@@ -217,7 +217,9 @@ def _family(
     if family is None:
         raise UserError(f"{settings.adapter} trains nothing of the sense.")
     if family.per_answer:
-        return family, for_answers(agent.core, [example.answer for example in train])
+        return family, for_answers(
+            agent.core, [example.answer for example in train], {example.question for example in train}
+        )
     return family, {"n_features": n_features} if family.per_feature else {}
 
 
