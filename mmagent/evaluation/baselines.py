@@ -34,6 +34,8 @@ Baseline = Callable[..., "Predictions"]
 FOLDS = 5
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))
 """Values of C that are tried, weakest fit first; on equal terms the weaker one stays."""
+BETWEEN = 3.16
+"""Then this many times the best of them and the one before it: half way to the next."""
 _SHARPNESS = np.geomspace(1.0, 200.0, 24)  # of the softmax over cosines
 
 
@@ -107,11 +109,12 @@ def logistic_regression(
 ) -> Predictions:
     """Multinomial logistic regression on features standardised by the training rows (scikit-learn, L2).
 
-    C is the one of `STRENGTHS` under which held-out answers are likeliest, in five-fold cross-validation
-    inside the training rows (counting right answers instead picks strong fits to noise by luck). Every fold
-    is standardised by its own training part. Members of a class are dealt to the folds in turn, in an order
-    drawn from `seed`, so a class may have fewer members than there are folds. A class with one member is
-    never in both parts; its row is left out of the choice. Where rows have groups, folds are of whole groups.
+    C is the one of `STRENGTHS`, or half way to the next, under which held-out answers are likeliest, in
+    five-fold cross-validation inside the training rows (counting right answers instead picks strong fits to
+    noise by luck). Every fold is standardised by its own training part. Members of a class are dealt to the
+    folds in turn, in an order drawn from `seed`, so a class may have fewer members than there are folds. A
+    class with one member is never in both parts; its row is left out of the choice. Where rows have groups,
+    folds are of whole groups.
     Raises UserError without scikit-learn.
     """
     train, y, labels, test = checked(train_x, train_y, test_x)
@@ -121,7 +124,7 @@ def logistic_regression(
     scikit_learn()
     best = chosen_strength(train, y, seed, groups)
     found, converged = _fitted(train, y, test, len(labels), best)
-    note = f"C = {best:g}, chosen inside the training rows" + ("" if converged else "; not converged")
+    note = f"C = {best:.3g}, chosen inside the training rows" + ("" if converged else "; not converged")
     return Predictions(name, labels, found, note)
 
 
@@ -231,7 +234,19 @@ def chosen_strength(train: Floats, y: NDArray[np.intp], seed: int, groups: Group
     strong; where new rows will be of others, whole groups are held out, as they will be.
     """
     fold = folds(y, min(FOLDS, len(y)), seed, groups)
-    likely = np.zeros(len(STRENGTHS))
+    likely = _held_out(train, y, fold, STRENGTHS)
+    if not likely.any():
+        return 1.0
+    best = STRENGTHS[int(likely.argmax())]
+    weaker, stronger = best / 10 * BETWEEN, best * BETWEEN
+    beside = _held_out(train, y, fold, (weaker, stronger))
+    tried = {weaker: beside[0], best: likely.max(), stronger: beside[1]}
+    return max(tried, key=lambda strength: float(tried[strength]))
+
+
+def _held_out(train: Floats, y: NDArray[np.intp], fold: NDArray[np.intp], c: Sequence[float]) -> Floats:
+    """(len(c),) the log-likelihood of all rows, each under the fit of every strength to the other folds."""
+    likely = np.zeros(len(c))
     for at in range(int(fold.max()) + 1):
         inside = fold != at
         classes = np.unique(y[inside])
@@ -240,10 +255,8 @@ def chosen_strength(train: Floats, y: NDArray[np.intp], seed: int, groups: Group
             continue
         known, new = standardised(train[inside], train[outside])
         own, wanted = (np.searchsorted(classes, y[rows]) for rows in (inside, outside))
-        likely += held_out(known, own, new, wanted, len(classes), STRENGTHS)
-    if not likely.any():
-        return 1.0
-    return STRENGTHS[int(likely.argmax())]
+        likely += held_out(known, own, new, wanted, len(classes), c)
+    return likely
 
 
 def _fitted(train: Floats, y: NDArray[np.intp], test: Floats, n_labels: int, c: float) -> tuple[Floats, bool]:

@@ -59,5 +59,5 @@ def linear_probe(
     if len(labels) == 2:  # scikit-learn keeps one row, the second label's against the first's
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
-    note = f"C = {strength:g}, {'as given' if given else 'chosen inside these rows'}"
+    note = f"C = {strength:.3g}, {'as given' if given else 'chosen inside these rows'}"
     return Probe(labels, weight, bias - weight @ centre, note, strength)

@@ -16,7 +16,14 @@ from mmagent.evaluation import (
     nearest_mean,
     per_question,
 )
-from mmagent.evaluation.baselines import chosen_strength, folds
+from mmagent.evaluation.baselines import (
+    BETWEEN,
+    FOLDS,
+    STRENGTHS,
+    chosen_strength,
+    folds,
+    standardised,
+)
 from mmagent.evaluation.shot_votes import shot_votes
 from mmagent.evaluation.strength import held_out
 
@@ -115,6 +122,26 @@ def test_strengths_are_held_against_each_other_as_by_scikit_learn(d):
         model = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(train, y)
         told = model.predict_log_proba(test)[np.arange(30), wanted]
         assert likely / 30 == pytest.approx(told.mean(), abs=0.03)
+
+
+def test_the_strength_is_also_looked_for_half_way_to_the_next():
+    rng = np.random.default_rng(1)
+    y = np.arange(90) % 3
+    x = rng.normal(size=(3, 8))[y] + 1.5 * rng.normal(size=(90, 8))
+    fold = folds(y, FOLDS, 0)
+
+    def likely(c):
+        whole = 0.0
+        for at in range(FOLDS):
+            known, new = standardised(x[fold != at], x[fold == at])
+            whole += float(held_out(known, y[fold != at], new, y[fold == at], 3, [c])[0])
+        return whole
+
+    chosen = chosen_strength(x, y, 0)
+    decade = max(STRENGTHS, key=likely)
+    around = [decade / 10 * BETWEEN, decade, decade * BETWEEN]
+    assert chosen == max(around, key=likely)
+    assert chosen not in STRENGTHS  # here it pays
 
 
 def test_noise_is_fitted_weakly_and_what_lies_apart_is_not():
