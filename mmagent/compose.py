@@ -88,7 +88,7 @@ class Composed:
         """What has a say in every token beside the core."""
         if self.vote and self.copying:
             return VoteAfter(self.copying, self.vote)
-        if self.vote and self.suppositions and self.suppositions.one_of:
+        if self.vote and self.vote.weight > 0 and self.suppositions and self.suppositions.one_of:
             return VoteAfter(BySuppositions(self.suppositions.one_of, self.codec), self.vote)
         return self.vote or self.copying
 
@@ -158,7 +158,7 @@ class Composer:
 
         return Suppositions(
             prompt,
-            words=each[0].answers[each[0].likeliest],
+            words=each[0].answers[each[0].likeliest] if len(each) == 1 else None,
             sure=math.prod(one.shares[one.likeliest] for one in each),
             one_of=each[0] if len(each) == 1 else None,
             instead=instead,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Kept", "Percept", "file_stamp"]
 
 KEPT_BYTES = 256 * 2**20  # percepts kept in memory
+NUMBER = 32  # bytes of a number in a tuple
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,8 @@ class Percept:
     def n_bytes(self) -> int:
         """Memory it takes."""
         tensors = [self.pooled] + ([self.soft.embeds] if self.soft is not None else [])
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        shares = len(self.supposed.shares) if self.supposed is not None else 0
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + NUMBER * shares
 
 
 class Kept:

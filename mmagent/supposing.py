@@ -91,13 +91,14 @@ class Supposed:
 class Suppositions:
     """A prompt, and what it would be if its inputs were something else.
 
+    words    what the prompt says that they are; None where each is something of its own
     sure     how probable it is that they are what the prompt says, 0 to 1
     one_of   what they are one of, where all of them are one thing; None where each is something of its own
     instead  the prompt's soft tokens, by their key, as they were if that were another answer
     """
 
     prompt: Sequence[str | Soft]
-    words: str
+    words: str | None
     sure: float
     one_of: Supposed | None
     instead: Callable[[int], dict[str, Soft]]
@@ -117,7 +118,8 @@ class Suppositions:
         which is `own` sure, answers rightly from it. Other suppositions may speak for the same answer, so it
         is a lower bound then.
         """
-        return self.sure if text.split() == self.words.split() else self.sure * own
+        said = self.words is not None and text.split() == self.words.split()
+        return self.sure if said else self.sure * own
 
     def _of(self, at: int) -> list[str | Soft]:
         by_key = self.instead(at)

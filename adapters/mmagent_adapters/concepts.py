@@ -9,10 +9,10 @@ That is a concept bottleneck (Koh et al. 2020, "Concept Bottleneck Models") whos
 soft prompts (Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning"). A and b have a
 convex fit, multinomial logistic regression, which a few hundred examples settle better than gradients through
 a language model do; they are fitted first (`fit`) and stay. E starts as the core's own embeddings of the
-words and is trained through the core, each concept on the rows that have its answer. An input is what the
-probe supposes it to be (`mmagent.supposing`): the core reads one concept at a time, never a mean of several,
-out of which it made words that are nobody's answer. So the answer is right as often as the probe is and as
-sure, and the core, which knows the words, can be asked other things about what it sees.
+words and is trained through the core, all concepts as often. An input is what the probe supposes it to be
+(`mmagent.supposing`): the core reads one concept at a time, never a mean of several, out of which it made
+words that are nobody's answer. So the answer is right as often as the probe is and as sure, and the core,
+which knows the words, can be asked other things about what it sees.
 
 Where several senses learn together, each has a probe of its own, fitted alone, and they are added up as
 likelihoods (`mmagent.joining`): with x_s the features of the senses s that are there,

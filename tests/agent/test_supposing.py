@@ -58,6 +58,9 @@ def test_it_is_as_sure_as_the_adapter_of_what_it_was_given_and_less_of_what_it_m
     one = Suppositions([""], "gun  draw", 0.8, supposed(x=0.8, y=0.2), lambda at: {})
     assert one.confidence(" gun draw", 0.1) == 0.8
     assert one.confidence("yes", 0.5) == pytest.approx(0.4)
+    several = Suppositions(["", "two things"], None, 0.6, None, lambda at: {})
+    assert several.confidence("gun draw", 0.5) == pytest.approx(0.3)
+    assert several.prompts(["x"], beside="y") == [(1.0, ["", "two things"])]
 
 
 class Codec:
