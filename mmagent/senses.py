@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mmagent.encoding import Encoding
 from mmagent.errors import UserError, did_you_mean
-from mmagent.joining import joined, joins_of
+from mmagent.joining import joined
 from mmagent.memory import MemorySettings
 from mmagent.percept import Kept, Percept, file_stamp
-from mmagent.supposing import Supposed, supposes
+from mmagent.sense import Sense
 
 if TYPE_CHECKING:
     import torch
@@ -27,33 +27,14 @@ if TYPE_CHECKING:
     from mmagent.adapter import Adapter
     from mmagent.bundle import Bundle
     from mmagent.feature_store import FeatureStore
-    from mmagent.joining import Joining
     from mmagent.modality import Encoder, Features, Modality, Reader
     from mmagent.plugins import Plugins
     from mmagent.stored import StoredShots
-    from mmagent.supposing import Supposing
     from mmagent.workers import Workers
 
 __all__ = ["ENCODE_BATCH", "Percept", "Senses", "demand_own_core"]
 
 ENCODE_BATCH = 32  # inputs that one worker encodes at a time
-
-
-@dataclass(frozen=True)
-class _Sense:
-    """One sense, awake."""
-
-    reader: Reader
-    encoder: Encoder
-    adapter: Adapter | None
-    adapter_id: str
-    memory: MemorySettings
-    of_words: bool
-
-    @property
-    def tells(self) -> bool:
-        """Whether its prefix is what its encoder tells in words."""
-        return self.of_words or (self.adapter is None and hasattr(self.encoder, "tell"))
 
 
 class Senses:
@@ -78,7 +59,7 @@ class Senses:
         self._device, self._d_core, self._trust = device, d_core, trust_remote_code
         self._before_use, self._spell = before_use, spell
         self._readers: dict[str, Reader] = {}
-        self._awake: dict[str, _Sense] = {}
+        self._awake: dict[str, Sense] = {}
         self._stored: dict[str, StoredShots] = {}
         self._known = Kept()
         self._files: dict[tuple[str, str | None, str, int, int], str] = {}
@@ -159,32 +140,14 @@ class Senses:
         return joined(percepts, self._spoken)
 
     def supposed_to_be(self, percept: Percept, answer: int) -> Percept:
-        """A percept as it were if its input was another of the answers that it may be."""
-        import torch
-
-        from mmagent.core import Soft
-
-        sense = self._wake(percept.modality)
-        with torch.no_grad():
-            said = cast("Supposing", sense.adapter).said(torch.tensor([answer], device=self._device))[0]
-        soft = Soft(said.clone(), f"{percept.modality}:{sense.adapter_id}={answer}")
-        return replace(percept, soft=soft)
+        """A percept as it were if its input was this one of the answers that it may be."""
+        return self._wake(percept.modality).as_if(percept, answer)
 
     def _spoken(self, percepts: Sequence[Percept], evidence: Tensor) -> Sequence[Percept]:
         """Percepts of one thing, as they speak by what they are evidence for together, (1, e)."""
-        first = cast("Joining", self._wake(percepts[0].modality).adapter)
-        supposed = self._supposed(first, evidence.to(self._device))[0]
+        [supposed] = self._wake(percepts[0].modality).supposed(evidence)
         found = [self.supposed_to_be(one, supposed.likeliest) for one in percepts]
         return [replace(one, supposed=supposed) for one in found]
-
-    @staticmethod
-    def _supposed(adapter: Supposing, evidence: Tensor) -> list[Supposed]:
-        """What inputs may be by their evidence (B, e)."""
-        import torch
-
-        with torch.no_grad():
-            shares = adapter.shares(evidence).double().cpu().tolist()
-        return [Supposed(tuple(adapter.answers), tuple(one)) for one in shares]
 
     def _workers(self, n_sources: int, batch_size: int) -> Workers:
         """Several at work, unless what they make goes through a store, which takes one after the other."""
@@ -267,7 +230,7 @@ class Senses:
             self._readers[modality] = cast("Reader", make())
         return self._readers[modality]
 
-    def _wake(self, modality: str) -> _Sense:
+    def _wake(self, modality: str) -> Sense:
         """Load a sense's encoder and adapter, once."""
         import torch
 
@@ -294,7 +257,9 @@ class Senses:
             )
         memory = MemorySettings.from_bundle(self._bundle.load_memory(modality))
         reader = self._reader(modality)
-        self._awake[modality] = _Sense(reader, encoder, adapter, adapter_id, memory, of_words)
+        self._awake[modality] = Sense(
+            modality, reader, encoder, adapter, adapter_id, memory, of_words, self._device
+        )
         return self._awake[modality]
 
     def rest(self) -> None:
@@ -331,64 +296,14 @@ class Senses:
                     return made
                 names, features = list(found), joined(list(found.values()))
             if sense.tells:
-                made.update(zip(names, self._told(modality, inputs, features), strict=True))
+                made.update(zip(names, sense.told(inputs, features, self._spell), strict=True))
             else:
-                made.update(zip(names, self._adapted(modality, names, features), strict=True))
+                made.update(zip(names, sense.adapted(names, features), strict=True))
         return made
 
     def _stores(self, modality: str) -> bool:
         """Whether features go through the store; words do not, which are made of the raw values."""
         return self._store is not None and not self._wake(modality).tells
-
-    def _told(self, modality: str, inputs: Mapping[str, Any], features: Features) -> Iterator[Percept]:
-        """What an encoder tells of raw values, by their content, as soft tokens."""
-        from mmagent.core import Soft
-        from mmagent.telling import as_soft_tokens, told_by
-
-        sense = self._wake(modality)
-        told = told_by(sense.encoder, list(inputs.values()))
-        pooled = features.pooled.float().cpu()  # (B, d_encoder)
-        for at, (key, one) in enumerate(zip(inputs, told, strict=True)):
-            soft = None
-            if one.words and self._spell is not None:
-                name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}:{one.words}"
-                soft = Soft(as_soft_tokens(one.words, self._spell, sense.adapter), name)
-            yield Percept(modality, key, pooled[at].clone(), soft, told=one)
-
-    def _adapted(self, modality: str, keys: Sequence[str], features: Features) -> Iterator[Percept]:
-        """Features of a batch, through the adapter."""
-        from mmagent.core import Soft
-
-        sense = self._wake(modality)
-        pooled = features.pooled.float().cpu()  # (B, d_encoder)
-        if sense.adapter is None:
-            yield from (Percept(modality, key, pooled[at].clone(), None) for at, key in enumerate(keys))
-            return
-        whole = [part.to(self._device) for part in (features.values, features.mask, features.pooled)]
-        if supposes(sense.adapter):
-            yield from self._supposing(modality, keys, pooled, sense.adapter.evidence(*whole))
-            return
-        prefixes = sense.adapter(*whole)  # (B, k, d_core)
-        for at, key in enumerate(keys):
-            name = f"{modality}:{key}:{sense.encoder.id}:{sense.adapter_id}"
-            yield Percept(modality, key, pooled[at].clone(), Soft(prefixes[at].clone(), name))
-
-    def _supposing(
-        self, modality: str, keys: Sequence[str], pooled: Tensor, evidence: Tensor
-    ) -> Iterator[Percept]:
-        """Inputs by their evidence (B, e), as what each is most likely."""
-        import torch
-
-        from mmagent.core import Soft
-
-        sense = self._wake(modality)
-        adapter, joins = cast("Supposing", sense.adapter), joins_of(sense.adapter)
-        supposed = self._supposed(adapter, evidence)
-        said = adapter.said(torch.tensor([one.likeliest for one in supposed], device=self._device))
-        for at, (key, one) in enumerate(zip(keys, supposed, strict=True)):
-            soft = Soft(said[at].clone(), f"{modality}:{sense.adapter_id}={one.likeliest}")
-            own = evidence[at].cpu().clone() if joins else None
-            yield Percept(modality, key, pooled[at].clone(), soft, own, joins, supposed=one)
 
     def _seen_before(self, modality: str, source: object) -> str | None:
         """The content of a file that was read before and has not changed since."""
