@@ -13,7 +13,7 @@ import torch
 from mmagent.agent import Agent, Request, Shot
 from mmagent.answer import Answer
 from mmagent.bundle import Bundle
-from mmagent.copying import COPIED, Copying, VoteOnCopy
+from mmagent.copying import COPIED, Copying, VoteAfter
 from mmagent.telling import Told
 from mmagent_table.asker import Asker
 from mmagent_table.encoders import write_asker
@@ -140,4 +140,4 @@ def test_a_memory_that_knows_nothing_like_it_leaves_the_copy(agent: Agent) -> No
     assert made[0].text.strip() == "Madrid"
     copying, own = Copying("dax", 0.8, Letters()), probabilities()
     vote = cast("Any", lambda generated, probs: probs.flip(0))
-    torch.testing.assert_close(VoteOnCopy(copying, vote)([], own), copying([], own).flip(0))
+    torch.testing.assert_close(VoteAfter(copying, vote)([], own), copying([], own).flip(0))
