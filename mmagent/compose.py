@@ -88,8 +88,9 @@ class Composed:
         """What has a say in every token beside the core."""
         if self.vote and self.copying:
             return VoteAfter(self.copying, self.vote)
-        if self.vote and self.vote.weight > 0 and self.suppositions and self.suppositions.one_of:
-            return VoteAfter(BySuppositions(self.suppositions.one_of, self.codec), self.vote)
+        one_of = self.suppositions.one_of if self.suppositions else None
+        if self.vote and one_of and self.vote.weight > 0:
+            return VoteAfter(BySuppositions(one_of, self.codec), self.vote)
         return self.vote or self.copying
 
 

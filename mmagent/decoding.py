@@ -46,7 +46,7 @@ class Job:
         """What the core reads, by which jobs that are generated alike are known; None where anything else has
         a say in the answer.
         """
-        if self.composed.choices is not None or self.composed.mixer is not None:
+        if self.composed.choices is not None or self.composed.vote or self.composed.copying:
             return None
         parts = (part if isinstance(part, str) else f"\0{part.key}" for part in self.composed.prompt)
         return *self.composed.stop, "", *parts

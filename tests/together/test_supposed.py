@@ -170,3 +170,41 @@ def test_what_is_wrong_with_one_is_wrong_with_all_that_are_like_it(
     found = agent.ask_many([*asked, Request("What is this?", {"tone": [rows[0]["tone"]]})])
     assert all(isinstance(one, UserError) for one in found[:8])
     assert not isinstance(found[8], UserError)
+
+
+def test_a_shot_memory_is_weighed_against_all_that_it_may_be(tmp_path: Path, write_rows: Any) -> None:
+    """The core hears of the likeliest alone; its voice beside the shots is as sure as the adapter."""
+    from mmagent_cli.app import main
+
+    data, out = write_rows(tmp_path, ("tone",), 150, noise=1.6), tmp_path / "bundle"
+    kept = ("--adapter", "concepts+memory")
+    assert main([*map(str, ("train", "--data", data, "--out", out, *FEW, *kept))]) == 0
+    agent = Agent.load(out, dtype="float32")
+    rows = [json.loads(line) for line in data.read_text().splitlines()][:40]
+    heard = 0
+    for row in rows:
+        request = Request("What is this?", {"tone": [row["tone"]]})
+        composed = agent.read(request)
+        assert composed.vote is not None
+        assert composed.suppositions is not None
+        if composed.vote.weight == 0:
+            assert composed.mixer is composed.vote
+            continue
+        heard += 1
+        one_of = composed.suppositions.one_of
+        assert one_of is not None
+        assert composed.mixer is not None
+        probs = torch.full((agent.core.vocab_size,), 1e-9)
+        firsts = [composed.codec.encode(answer)[0] for answer in one_of.answers]
+        assert len(set(firsts)) == len(CLASSES)
+        probs[firsts[one_of.likeliest]] = 1.0  # what the core says of what it was given
+        dealt = torch.full_like(probs, 1e-9)
+        dealt[firsts] = torch.tensor(one_of.shares, dtype=probs.dtype)
+        wanted = composed.vote([], dealt)
+        torch.testing.assert_close(composed.mixer([], probs), wanted, atol=1e-6, rtol=1e-4)
+    assert heard
+    texts = [
+        one.text
+        for one in agent.ask_many([Request("What is this?", {"tone": [row["tone"]]}) for row in rows])
+    ]  # type: ignore[union-attr]
+    assert set(texts) <= set(CLASSES)
