@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmagent.continuation import Continuation, continuations
 from mmagent.copying import Copying, VoteAfter
 from mmagent.errors import UserError
 from mmagent.prompts import PromptShot, Rendered, check_template, render, template_uses
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Codec", "Composed", "Composer", "Options"]
 
+Following = dict[tuple[int, ...], Continuation]
 DEFAULT_QUESTION = "What is this?"
 CONTEXT_SHOTS = 32  # more shots make a prompt slow to read, not better; all of them are in the memory
 ASKING = ("vqa", "fewshot", "choices")  # templates that make no sense without a question
@@ -64,6 +66,7 @@ class Composed:
     """A question, ready for the core.
 
     asked  the question that shots are compared with;  codec  how their answers are written after the prompt
+    following  how answers that are written so go on
     vote   the shot memory's say;  copying  that of an encoder that found the answer, unless shots are given
     suppositions  what else the inputs may be, where adapters say so, unless shots are given
     """
@@ -77,6 +80,7 @@ class Composed:
     write_answer: Callable[[str], str]
     asked: str
     codec: Codec
+    following: Callable[[tuple[str, ...]], Following]
     vote: Vote | None = None
     copying: Copying | None = None
     suppositions: Suppositions | None = None
@@ -90,7 +94,7 @@ class Composed:
             return VoteAfter(self.copying, self.vote)
         one_of = self.suppositions.one_of if self.suppositions else None
         if self.vote and one_of and self.vote.weight > 0:
-            return VoteAfter(BySuppositions(one_of, self.codec), self.vote)
+            return VoteAfter(BySuppositions(one_of, self.following(one_of.answers)), self.vote)
         return self.vote or self.copying
 
 
@@ -102,6 +106,7 @@ class Composer:
         self._bundle = bundle
         self._chats = core.chat("x") != "x"
         self._own = ShotSet((), senses.stored)
+        self._tries: dict[tuple[object, tuple[str, ...]], Following] = {}
 
     def check(self, options: Options) -> None:
         """Raise UserError for options that no question could be answered with."""
@@ -141,12 +146,19 @@ class Composer:
             write_answer=rendered.write_answer,
             asked=asked,
             codec=codec,
+            following=partial(self._following, codec),
             vote=vote,
             copying=Copying.of(told, codec),
             suppositions=self._suppositions(supposed, rendered.parts) if supposed else None,
             choices=tuple(request.choices) if request.choices else None,
             shot_set=shots,
         )
+
+    def _following(self, codec: Codec, answers: tuple[str, ...]) -> Following:
+        """How answers go on; found once for all prompts after which they are written alike."""
+        if (codec.key, answers) not in self._tries:
+            self._tries[codec.key, answers] = continuations(answers, codec)
+        return self._tries[codec.key, answers]
 
     def _suppositions(self, percepts: Sequence[Percept], prompt: Sequence[str | Soft]) -> Suppositions:
         """What inputs may be that each are supposed to be something, in their prompt."""

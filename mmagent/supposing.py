@@ -14,14 +14,14 @@ probability of the others is dealt out to these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmagent.continuation import AnswerCodec
+    from mmagent.continuation import Continuation
     from mmagent.core import Soft
 
 __all__ = ["BySuppositions", "Supposed", "Supposing", "Suppositions", "supposes"]
@@ -133,12 +133,11 @@ class BySuppositions:
     core surer than the adapter is. It takes for granted that the core says any answer as readily as this one.
     """
 
-    def __init__(self, one_of: Supposed, codec: AnswerCodec) -> None:
+    def __init__(self, one_of: Supposed, following: Mapping[tuple[int, ...], Continuation]) -> None:
+        """following: how the answers go on (`continuation.continuations`)."""
         import numpy as np
 
-        from mmagent.continuation import continuations
-
-        self._next = continuations(one_of.answers, codec)
+        self._next = following
         self._shares = np.array(one_of.shares)
         self._likeliest = one_of.likeliest
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from seeds import FEW, enough
+from seeds import FEW, command, enough
 from series import SETS, labelled, written
 
 DRAWN = {"OSULeaf": (50, 150), "PLAID": (60, 300), "GunPoint": (20, 30)}
@@ -62,8 +60,8 @@ def compared(rows: Sequence[dict[str, Any]], seed: int) -> tuple[float, ...]:
         work = Path(folder)
         data, bundle, report = written(rows, work / "set"), work / "out", work / "report"
         options = [*FEW, *enough(sum(row["split"] == "train" for row in rows))]
-        _run(["train", "--data", data, "--out", bundle, "--seed", seed, *options])
-        _run(["eval", "--data", data, "--bundle", bundle, "--split", "test", "--seed", seed,
+        command(["train", "--data", data, "--out", bundle, "--seed", seed, *options])
+        command(["eval", "--data", data, "--bundle", bundle, "--split", "test", "--seed", seed,
               "--baselines", "logistic", "--out", report])  # fmt: skip
         told = json.loads((report / "report.json").read_text())
         lines = (report / "answers.jsonl").read_text().splitlines()
@@ -72,13 +70,6 @@ def compared(rows: Sequence[dict[str, Any]], seed: int) -> tuple[float, ...]:
     right = [scores[name]["exact match"]["value"] for name in (ADAPTER, PROBE)]
     same = float(np.mean([one[ADAPTER]["got"] == one[PROBE]["got"] for one in answers]))
     return *right, same, *(scores[name]["ECE"]["value"] for name in (ADAPTER, PROBE))
-
-
-def _run(arguments: Sequence[object]) -> None:
-    command = [sys.executable, "-m", "mmagent_cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
 
 
 if __name__ == "__main__":

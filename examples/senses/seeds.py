@@ -15,7 +15,7 @@ STEPS, MOST_EPOCHS = 60, 30  # that words want where rows are few; epochs as `mm
 BATCH, LEARNED = 32, 0.8  # rows of a step, and the share that is not kept to judge by, of `mmagent train`
 CONTROLS = ("--controls", "blind,shuffled", "--baselines", "majority,nearest,logistic")
 
-__all__ = ["Scores", "enough", "measured", "over", "table"]
+__all__ = ["Scores", "command", "enough", "measured", "over", "table"]
 
 Scores = Mapping[str, float]
 
@@ -26,9 +26,9 @@ def measured(data: Path, work: Path, seed: int, options: Sequence[str] = ()) -> 
     Returns exact match by system: the bundle, its controls, the baselines on the same features.
     """
     bundle, report = work / f"bundle-{seed}", work / f"report-{seed}"
-    _run(["train", "--data", data, "--out", bundle, "--seed", seed, *FEW, *options])
+    command(["train", "--data", data, "--out", bundle, "--seed", seed, *FEW, *options])
     asked = ["--data", data, "--bundle", bundle, "--split", "test", "--seed", seed, *CONTROLS]
-    _run(["eval", *asked, "--out", report])
+    command(["eval", *asked, "--out", report])
     found = json.loads((report / "report.json").read_text())
     return {
         one["name"]: one["scores"][found["judge"]]["value"] for one in found["systems"] if not one["shots"]
@@ -59,11 +59,12 @@ def over(seeds: Sequence[int], run: Callable[[int], Scores]) -> list[Scores]:
     return found
 
 
-def _run(arguments: Sequence[object]) -> None:
-    command = [sys.executable, "-m", "mmagent_cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def command(arguments: Sequence[object]) -> None:
+    """Run `mmagent` with these arguments; where it fails, end with what it said."""
+    words = [sys.executable, "-m", "mmagent_cli", *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+        raise SystemExit(f"{' '.join(words)}\n{done.stderr}")
 
 
 def _seeds(values: Sequence[float | None]) -> str:

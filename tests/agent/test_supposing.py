@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from mmagent.continuation import continuations
 from mmagent.core.score import ChoiceScore
 from mmagent.decoding import mixture
 from mmagent.supposing import MOST, BySuppositions, Supposed, Suppositions
@@ -74,7 +75,8 @@ class Codec:
 
 def test_what_the_core_says_of_one_is_dealt_out_to_all() -> None:
     """The likeliest is "ba": of what its token "b" has, "ba" and "bc" keep theirs, and "a" has the rest."""
-    mixer = BySuppositions(supposed(a=0.4, ba=0.5, bc=0.1), Codec())
+    one_of = supposed(a=0.4, ba=0.5, bc=0.1)
+    mixer = BySuppositions(one_of, continuations(one_of.answers, Codec()))
     a, b, c = (Codec().encode(letter)[0] for letter in "abc")
     probs = torch.full((40,), 0.1 / 39)
     probs[b] = 0.9

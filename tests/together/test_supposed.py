@@ -198,6 +198,7 @@ def test_a_shot_memory_is_weighed_against_all_that_it_may_be(tmp_path: Path, wri
         firsts = [composed.codec.encode(answer)[0] for answer in one_of.answers]
         assert len(set(firsts)) == len(CLASSES)
         probs[firsts[one_of.likeliest]] = 1.0  # what the core says of what it was given
+        assert composed.following(one_of.answers) is agent.read(request).following(one_of.answers)
         dealt = torch.full_like(probs, 1e-9)
         dealt[firsts] = torch.tensor(one_of.shares, dtype=probs.dtype)
         wanted = composed.vote([], dealt)
